@@ -1,0 +1,1 @@
+"""BotWire operations as AgentOps spans."""

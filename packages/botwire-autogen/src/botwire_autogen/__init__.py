@@ -1,0 +1,1 @@
+"""BotWire memory for AutoGen and AG2."""

@@ -1,0 +1,1 @@
+"""BotWire memory inside Humanloop flows."""

@@ -1,0 +1,1 @@
+"""BotWire memory for LangChain and LangGraph."""

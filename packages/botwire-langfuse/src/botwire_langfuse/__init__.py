@@ -1,0 +1,1 @@
+"""BotWire operations as Langfuse observations."""
