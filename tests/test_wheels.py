@@ -19,7 +19,6 @@ MEMBERS = {
 }
 WITH_CODE = sorted(MEMBERS.keys() - {"botwire"})
 SMOKE = "import botwire, botwire_server; print(botwire.__file__)"
-FROM_BOTWIRE = Requirement("botwire-any~=0.3.0").specifier
 
 
 def run(*command: str | Path, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -69,7 +68,7 @@ def test_every_member_builds_a_wheel(wheels: dict[str, Path]):
 
 
 def test_all_versions_move_together(wheels: dict[str, Path]):
-    assert {distribution(wheel).version for wheel in wheels.values()} == {"0.3.0"}
+    assert len({distribution(wheel).version for wheel in wheels.values()}) == 1
 
 
 def test_every_wheel_says_which_pythons_and_licence(wheels: dict[str, Path]):
@@ -81,11 +80,12 @@ def test_every_wheel_says_which_pythons_and_licence(wheels: dict[str, Path]):
 
 
 def test_wheels_bound_the_versions_of_each_other(wheels: dict[str, Path]):
+    major, minor, _ = distribution(wheels["botwire"]).version.split(".")
     for wheel in wheels.values():
         for text in distribution(wheel).requires or []:
             requirement = Requirement(text)
             if requirement.name in MEMBERS and requirement.name != "botwire":
-                assert requirement.specifier == FROM_BOTWIRE, f"{wheel.name}: {text}"
+                assert str(requirement.specifier) == f"~={major}.{minor}.0", f"{wheel.name}: {text}"
 
 
 def test_wheels_bound_the_versions_of_everybody_else(wheels: dict[str, Path]):
