@@ -1,0 +1,116 @@
+"""What can be done with a memory: the protocol, without any I/O.
+
+Each operation is a small frozen class. Its constructor refuses what cannot be right, `request()`
+says how it travels, `apply(space)` what it does to a store, and `result(reply)` what the reply
+means to the caller. Embedded mode, client and server all use these, so they cannot disagree.
+
+- A request and a reply are plain data; values in them are `Json` text, or plain Python once a reply
+  was read from the wire.
+- An operation travels as `POST /v1/<name>` with `request()` as its body, so that keys never stand
+  in a URL (they would end up in logs, and paths cannot carry `..` or newlines).
+- `OPERATIONS` names them all; `parse(name, text)` reads one from the wire.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, cast
+
+from botwire.errors import InvalidRequest, NotFound
+from botwire.jsontext import Json, decode, elements, members
+from botwire.operations.base import Operation
+from botwire.operations.many import Batch, Clear, DeleteMany, Expire, SetMany
+from botwire.operations.reads import Exists, Get, GetMany, Head, Read, Scan, Tail, Usage
+from botwire.operations.results import MISSING, Entry, Page, UsageOf
+from botwire.operations.writes import (
+    Append,
+    Delete,
+    Increment,
+    Merge,
+    Persist,
+    Pop,
+    Set,
+    Touch,
+)
+
+__all__ = [
+    "MISSING",
+    "OPERATIONS",
+    "Append",
+    "Batch",
+    "Clear",
+    "Delete",
+    "DeleteMany",
+    "Entry",
+    "Exists",
+    "Expire",
+    "Get",
+    "GetMany",
+    "Head",
+    "Increment",
+    "Merge",
+    "Operation",
+    "Page",
+    "Persist",
+    "Pop",
+    "Read",
+    "Scan",
+    "Set",
+    "SetMany",
+    "Tail",
+    "Touch",
+    "Usage",
+    "UsageOf",
+    "parse",
+]
+
+OPERATIONS: dict[str, type[Operation]] = {
+    kind.name: kind
+    for kind in (
+        *(Get, Read, Head, Exists, Tail, GetMany, Scan, Usage),
+        *(Set, Delete, Pop, Touch, Persist, Expire, Increment, Append, Merge),
+        *(SetMany, DeleteMany, Clear, Batch),
+    )
+}
+
+
+def parse(name: str, text: str) -> Operation:
+    """Read an operation as it travels.
+
+    >>> parse("get", '{"namespace": "agent", "key": "plan"}')
+    Get(namespace='agent', key='plan')
+    """
+    return _parse(name, members(text))
+
+
+def _parse(name: str, given: Mapping[str, Json], **known: str) -> Operation:
+    kind = OPERATIONS.get(name)
+    if kind is None:
+        raise NotFound(
+            f"there is no operation {name!r}", hint=f"There are: {', '.join(OPERATIONS)}."
+        )
+    if kind is Batch:
+        return _parse_batch(given)
+    values: dict[str, Any] = {**known}
+    allowed = {field.name for field in fields(kind)}
+    for field, value in given.items():
+        if field not in allowed or field in known:
+            raise InvalidRequest(
+                f"{name} has no field {field!r}", hint=f"It has: {', '.join(sorted(allowed))}."
+            )
+        read = kind.raw.get(field)
+        values[field] = read(value) if read else decode(value)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InvalidRequest(f"{name}: {str(error).partition('__init__() ')[2] or error}") from None
+
+
+def _parse_batch(given: Mapping[str, Json]) -> Batch:
+    if set(given) != {"namespace", "operations"}:
+        raise InvalidRequest("a batch has the fields 'namespace' and 'operations'")
+    namespace = cast("str", decode(given["namespace"]))
+    parts: list[Operation] = []
+    for text in elements(given["operations"]):
+        part = members(text)
+        parts.append(_parse(str(decode(part.pop("op", Json('""')))), part, namespace=namespace))
+    return Batch(namespace, tuple(parts))

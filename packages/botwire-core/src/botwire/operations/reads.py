@@ -1,0 +1,241 @@
+"""Operations that read. `Get` and `Tail` and whatever else gives values renew a sliding ttl."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from botwire.errors import InvalidRequest
+from botwire.jsontext import Json
+from botwire.operations.base import OnKey, Operation
+from botwire.operations.checks import name_text, prefix_text, whole
+from botwire.operations.results import MISSING, Entry, Page, UsageOf, entry_of, value_of
+from botwire.stores.base import Mode, Row
+
+if TYPE_CHECKING:
+    from botwire.stores.space import Space
+
+__all__ = [
+    "PAGE",
+    "Exists",
+    "Get",
+    "GetMany",
+    "Head",
+    "Read",
+    "Scan",
+    "Tail",
+    "Usage",
+    "value_reply",
+]
+
+PAGE = 1000  # entries a page holds at most
+PAGE_BYTES = 4_000_000  # a page of values ends after about this many
+
+
+@dataclass(frozen=True, slots=True)
+class Get(OnKey):
+    """The value of a key; reply None when it does not exist."""
+
+    name = "get"
+
+    def apply(self, space: "Space") -> dict[str, Any] | None:
+        row = space.read(self.key)
+        return None if row is None else {"value": space.text(row), "version": row.version}
+
+    def result(self, reply: Any) -> Any:
+        return MISSING if reply is None else value_of(reply["value"])
+
+
+@dataclass(frozen=True, slots=True)
+class Read(OnKey):
+    """A key's value with everything known about it."""
+
+    name = "read"
+
+    def apply(self, space: "Space") -> dict[str, Any] | None:
+        row = space.read(self.key)
+        return None if row is None else _facts(space, row) | {"value": space.text(row)}
+
+    def result(self, reply: Any) -> Entry | None:
+        return None if reply is None else entry_of(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Head(OnKey):
+    """Everything known about a key but its value. Looking is not reading: nothing is renewed."""
+
+    name = "head"
+
+    def apply(self, space: "Space") -> dict[str, Any] | None:
+        row = space.row(self.key)
+        return None if row is None else _facts(space, row)
+
+    def result(self, reply: Any) -> Entry | None:
+        return None if reply is None else entry_of(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Exists(OnKey):
+    """Whether a key exists. Looking is not reading: nothing is renewed."""
+
+    name = "exists"
+
+    def apply(self, space: "Space") -> dict[str, Any]:
+        return {"exists": space.row(self.key) is not None}
+
+    def result(self, reply: Any) -> bool:
+        return reply["exists"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail(OnKey):
+    """The newest items of a list, without reading the rest."""
+
+    name = "tail"
+    count: int
+
+    def __post_init__(self) -> None:
+        OnKey.__post_init__(self)
+        whole(self.count, "count")
+
+    def apply(self, space: "Space") -> dict[str, Any]:
+        row = space.read(self.key)
+        if row is None:
+            return {"items": Json("[]"), "length": 0, "version": 0}
+        items = Json(f"[{','.join(space.tail(row, self.count))}]")
+        return {"items": items, "length": space.length(row), "version": row.version}
+
+    def result(self, reply: Any) -> list[Any]:
+        return value_of(reply["items"])
+
+
+@dataclass(frozen=True, slots=True)
+class GetMany(Operation):
+    """The values of many keys at once; those that do not exist are left out."""
+
+    name = "get_many"
+    keys: tuple[str, ...]  # type: ignore[assignment]  # a field here, derived elsewhere
+    needs = Mode.SNAPSHOT
+
+    def __post_init__(self) -> None:
+        Operation.__post_init__(self)
+        object.__setattr__(self, "keys", tuple(self.keys))
+        for key in self.keys:
+            name_text(key, "key")
+
+    def apply(self, space: "Space") -> dict[str, Any]:
+        space.load(self.keys)
+        rows = (space.read(key) for key in dict.fromkeys(self.keys))
+        found = [row for row in rows if row is not None]
+        return {"entries": [_brief(space, row) for row in found]}
+
+    def result(self, reply: Any) -> dict[str, Any]:
+        return {entry["key"]: value_of(entry["value"]) for entry in reply["entries"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Scan(Operation):
+    """A page of the entries under a prefix, in code-point order of their keys.
+
+    `after` continues behind a key (before it, when `reverse`); `newer_than` leaves out what was not
+    changed since that version.
+    """
+
+    name = "scan"
+    prefix: str = ""
+    after: str | None = None
+    limit: int = PAGE
+    reverse: bool = False
+    values: bool = True
+    newer_than: int = 0
+    needs = Mode.SNAPSHOT
+
+    def __post_init__(self) -> None:
+        Operation.__post_init__(self)
+        prefix_text(self.prefix)
+        if self.after is not None:
+            prefix_text(self.after)
+        whole(self.limit, "limit", 1)
+        whole(self.newer_than, "newer_than")
+        for flag in (self.reverse, self.values):
+            if type(flag) is not bool:
+                raise InvalidRequest(f"reverse and values must be True or False, not {flag!r}")
+
+    def apply(self, space: "Space") -> dict[str, Any]:
+        limit = min(self.limit, PAGE)
+        rows = space.scan(
+            self.prefix, self.after, limit + 1, reverse=self.reverse, newer_than=self.newer_than
+        )
+        shown = rows[:limit]
+        if not self.values:
+            entries = [_facts(space, row) for row in shown]
+        else:
+            entries = [_full(space, row) for row in _up_to(shown, PAGE_BYTES)]
+        return {
+            "entries": entries,
+            "cursor": entries[-1]["key"] if len(entries) < len(rows) else None,
+        }
+
+    def result(self, reply: Any) -> Page:
+        return Page([entry_of(entry) for entry in reply["entries"]], reply["cursor"])
+
+    def after_cursor(self, cursor: str | None) -> "Scan | None":
+        """The scan of the next page, or None behind the last one."""
+        return None if cursor is None else replace(self, after=cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage(Operation):
+    """What a namespace holds and may hold."""
+
+    name = "usage"
+    needs = Mode.SNAPSHOT
+
+    def apply(self, space: "Space") -> dict[str, Any]:
+        entries, used = space.used()
+        _, writes, reset = space.today()
+        limits = space.limits
+        return {
+            "namespace": self.namespace,
+            "entries": entries,
+            "bytes": used,
+            "version": space.ledger.version,
+            "writes_today": writes,
+            "resets_in": reset,
+            "writes_per_day": limits.writes_per_day,
+            "namespace_bytes": limits.namespace_bytes,
+            "value_bytes": limits.value_bytes,
+        }
+
+    def result(self, reply: Any) -> UsageOf:
+        return UsageOf(**reply)
+
+
+def _facts(space: "Space", row: Row) -> dict[str, Any]:
+    return {
+        "key": row.key,
+        "version": row.version,
+        "bytes": row.bytes,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "ttl": row.ttl,
+        "expires_in": None if row.expires_at is None else row.expires_at - space.now,
+        "sliding": bool(row.sliding),
+    }
+
+
+def _brief(space: "Space", row: Row) -> dict[str, Any]:
+    return {"key": row.key, "value": space.text(row), "version": row.version}
+
+
+def _full(space: "Space", row: Row) -> dict[str, Any]:
+    row = space.renew(row) if row.sliding else row
+    return _facts(space, row) | {"value": space.text(row)}
+
+
+def _up_to(rows: Sequence[Row], bytes_: int) -> list[Row]:
+    """The first rows whose values stay within `bytes_`, but always one."""
+    for position, row in enumerate(rows):
+        bytes_ -= row.bytes
+        if bytes_ < 0:
+            return list(rows[: max(position, 1)])
+    return list(rows)

@@ -1,0 +1,1 @@
+"""Where memory is kept: `base` holds the rules every store shares, each other file one engine."""

@@ -1,0 +1,464 @@
+"""The rules of one namespace inside one transaction. Every store shares them.
+
+- An expired row does not exist, for anyone, from the instant it expires.
+- Every change takes the next version of the namespace; versions are never given out twice.
+- Everything is checked before anything is staged, so an operation that fails leaves nothing behind.
+- Changes are staged and written together by `flush`; reads that go past single keys flush first.
+- One changed key is one write; what changes nothing costs nothing.
+"""
+
+import zlib
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+from botwire.errors import Conflict, QuotaExceeded, TooLarge, WrongType
+from botwire.jsontext import Json, decode, elements
+from botwire.stores.base import Chunk, Escalate, Ledger, Limits, Mode, Row, Session
+
+__all__ = ["Space", "after_prefix", "size"]
+
+DAY = 86400
+SEAL = 2048  # bytes of newest items that stay in the row; above that they move into a chunk
+
+
+def size(text: str) -> int:
+    """Bytes of the text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def after_prefix(prefix: str) -> str | None:
+    """The first text in code-point order behind everything that starts with `prefix`.
+
+    >>> after_prefix("user:")
+    'user;'
+    """
+    for position in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[position])
+        if code < 0x10FFFF:
+            following = 0xE000 if code == 0xD7FF else code + 1  # surrogates are no text
+            return prefix[:position] + chr(following)
+    return None
+
+
+class Space:
+    """One namespace as one transaction sees it."""
+
+    __slots__ = (
+        "_ledger",
+        "_ledger_old",
+        "_rows",
+        "_staged",
+        "limits",
+        "mode",
+        "name",
+        "now",
+        "session",
+    )
+
+    def __init__(self, session: Session, name: str, mode: Mode, now: float, limits: Limits) -> None:
+        self.session = session
+        self.name = name
+        self.mode = mode
+        self.now = now
+        self.limits = limits
+        self._rows: dict[str, Row | None] = {}
+        self._staged: set[str] = set()
+        self._ledger: Ledger | None = None
+        self._ledger_old: Ledger | None = None
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def raw(self, key: str) -> Row | None:
+        """The row, expired or not."""
+        rows = self._rows
+        if key in rows:
+            return rows[key]
+        row = rows[key] = self.session.row(self.name, key)
+        return row
+
+    def load(self, keys: Sequence[str]) -> None:
+        """Read many rows at once; `raw` then answers from memory."""
+        missing = [key for key in dict.fromkeys(keys) if key not in self._rows]
+        self._rows.update(dict.fromkeys(missing))
+        self._rows.update((row.key, row) for row in self.session.rows(self.name, missing))
+
+    def row(self, key: str) -> Row | None:
+        """The row if it exists now."""
+        row = self.raw(key)
+        if row is None or row.expires_at is None or row.expires_at > self.now:
+            return row
+        return None
+
+    def read(self, key: str) -> Row | None:
+        """The row if it exists now; a sliding one lives on from this moment."""
+        row = self.row(key)
+        return self.renew(row) if row is not None and row.sliding else row
+
+    def renew(self, row: Row) -> Row:
+        """Let a sliding row live its whole ttl again. Neither a new version nor a write."""
+        self.need(Mode.WRITE)
+        return self._stage(row._replace(expires_at=self.now + (row.ttl or 0.0)))
+
+    def need(self, mode: Mode) -> None:
+        if self.mode < mode:
+            raise Escalate(mode)
+
+    def text(self, row: Row) -> Json:
+        """The whole value, as it was written."""
+        if not row.chunked:
+            return Json(row.value)
+        return Json(f"[{self._items_text(row, row.head)}]")
+
+    def _items_text(self, row: Row, first: int) -> str:
+        """The items from number `first` on (and perhaps some before it in the same chunk)."""
+        newest = row.value[1:-1]
+        if first >= row.mid:
+            return newest
+        self.need(Mode.SNAPSHOT)
+        parts = [chunk.text for chunk in self.session.chunks(self.name, row.key, first, row.mid)]
+        return ",".join([*parts, newest] if newest else parts)
+
+    def tail(self, row: Row, count: int) -> list[Json]:
+        """The newest `count` items of a list, oldest first."""
+        self._must_be_list(row)
+        if count <= 0:
+            return []
+        if not row.chunked:
+            return elements(row.value)[-count:]
+        first = max(row.head, row.end - count)
+        return elements(f"[{self._items_text(row, first)}]")[-count:]
+
+    def length(self, row: Row) -> int:
+        """How many items a list has."""
+        return row.end - row.head if row.end else len(elements(row.value))
+
+    def scan(
+        self,
+        prefix: str,
+        after: str | None,
+        limit: int,
+        *,
+        reverse: bool = False,
+        newer_than: int = 0,
+    ) -> list[Row]:
+        """Rows that exist now under a prefix, in code-point order (or against it)."""
+        self.flush()
+        first, last, exclusive = prefix, after_prefix(prefix), False
+        if after is not None and reverse:
+            last = after if last is None else min(after, last)
+        elif after is not None and after >= prefix:
+            first, exclusive = after, True
+        return self.session.scan(
+            self.name,
+            first,
+            last,
+            exclusive=exclusive,
+            limit=limit,
+            reverse=reverse,
+            newer_than=newer_than,
+            now=self.now,
+        )
+
+    # -- what was used -------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        if self._ledger is None:
+            self._ledger = self._ledger_old = self.session.ledger(self.name) or Ledger()
+        return self._ledger
+
+    def used(self) -> tuple[int, int]:
+        """(entries, bytes) that exist now."""
+        self.flush()
+        entries, used = self.session.expired_size(self.name, self.now)
+        return self.ledger.entries - entries, self.ledger.bytes - used
+
+    def today(self) -> tuple[int, int, float]:
+        """(day number, writes made in it, seconds until it ends).
+
+        Each namespace's day begins at a moment of its own, so that quotas do not all end at once.
+        """
+        moment = self.now + zlib.crc32(self.name.encode()) % DAY
+        day = max(int(moment // DAY), self.ledger.day)
+        writes = self.ledger.writes if self.ledger.day == day else 0
+        return day, writes, DAY - moment % DAY
+
+    def _charge(self, old: Row | None, key: str, bytes_: int) -> None:
+        """Refuse what would go over a limit. Nothing is staged before this."""
+        limits = self.limits
+        if bytes_ > limits.value_bytes:
+            raise TooLarge(
+                f"the value of {key!r} would be {bytes_:,} bytes; the limit is {limits.value_bytes:,}",
+                hint="Split it over several keys, or append with max_items.",
+                limit=limits.value_bytes,
+            )
+        self._charge_write()
+        if limits.namespace_bytes is not None:
+            self._charge_bytes(bytes_ + size(key) - _weight(old), limits.namespace_bytes)
+
+    def _charge_write(self) -> None:
+        limit = self.limits.writes_per_day
+        if limit is None:
+            return
+        _, writes, reset = self.today()
+        if writes >= limit:
+            self._quota(
+                "writes", limit, writes, f"has made {writes:,} of {limit:,} writes today", reset
+            )
+
+    def _charge_bytes(self, more: int, limit: int) -> None:
+        if more <= 0 or self.ledger.bytes + more <= limit:
+            return
+        _, used = self.used()
+        if used + more > limit:
+            state = f"holds {used:,} of {limit:,} bytes and would need {more:,} more"
+            self._quota("storage", limit, used, state, None)
+
+    def _quota(
+        self, policy: str, limit: int, used: int, state: str, reset: float | None
+    ) -> NoReturn:
+        wait = "" if reset is None else f"; it resets in {_duration(reset)}"
+        raise QuotaExceeded(
+            f"namespace {self.name!r} {state}{wait}",
+            hint="Delete what is no longer needed, or run your own server: botwire serve",
+            policy=policy,
+            limit=limit,
+            used=used,
+            reset_s=None if reset is None else int(reset) + 1,
+        )
+
+    # -- changing ------------------------------------------------------------------------------
+
+    def check(self, key: str, row: Row | None, if_version: int | None) -> None:
+        """Refuse the change when the key is not at `if_version` (0: it must not exist)."""
+        current = 0 if row is None else row.version
+        if if_version is None or if_version == current:
+            return
+        state = f"is at version {current}" if row else "does not exist"
+        wanted = (
+            f"version {if_version} was expected" if if_version else "it was expected not to exist"
+        )
+        raise Conflict(
+            f"{key!r} {state}, but {wanted}",
+            hint="Read it again and decide anew, or use update(key, fn), which does that for you.",
+            key=key,
+            expected=if_version,
+            current_version=current,
+            current_value=None if row is None else self.text(row),
+        )
+
+    def put(self, key: str, value: str, *, ttl: float | None = None, sliding: bool = False) -> Row:
+        """Write the whole value of a key. Without ttl it does not expire."""
+        old = self.raw(key)
+        bytes_ = size(value)
+        self._charge(old, key, bytes_)
+        self._drop_chunks(old)
+        expires_at = None if ttl is None else self.now + ttl
+        return self._change(
+            old, Row(key, value, 0, bytes_, self.now, self.now, expires_at, ttl, int(sliding))
+        )
+
+    def revise(self, row: Row, value: str, ttl: float | None) -> Row:
+        """Write the value of an existing key and keep its expiry, unless a ttl starts it anew."""
+        expiry = (row.ttl, row.expires_at) if ttl is None else (ttl, self.now + ttl)
+        bytes_ = size(value)
+        self._charge(row, row.key, bytes_)
+        self._drop_chunks(row)
+        plain = row._replace(value=value, bytes=bytes_, head=0, mid=0, end=0)
+        return self._change(row, plain._replace(ttl=expiry[0], expires_at=expiry[1]))
+
+    def set_expiry(self, row: Row, ttl: float | None) -> None:
+        """Give an existing key another time to live, counted from now. The version stays."""
+        self._charge_write()
+        expires_at = None if ttl is None else self.now + ttl
+        sliding = row.sliding if ttl is not None else 0
+        self._count_write()
+        self._stage(row._replace(ttl=ttl, expires_at=expires_at, sliding=sliding))
+
+    def remove(self, row: Row) -> None:
+        """Delete an existing key. It counts as one write."""
+        self._charge_write()
+        self._take_version()
+        self._count_write()
+        self.discard(row)
+
+    def discard(self, row: Row) -> None:
+        """Take a row out without counting it (the sweeper's way)."""
+        self._drop_chunks(row)
+        self._rows[row.key] = None
+        self._staged.add(row.key)
+        ledger = self.ledger
+        self._ledger = ledger._replace(
+            entries=ledger.entries - 1, bytes=ledger.bytes - _weight(row)
+        )
+
+    def append(
+        self,
+        key: str,
+        items: Sequence[str],
+        max_items: int | None,
+        ttl: float | None,
+        sliding: bool,
+    ) -> Row:
+        """Add items to the end of a list (made if missing); keep the newest `max_items`.
+
+        Costs the same for the ten-thousandth item as for the first: only the row with the newest
+        items is written again.
+        """
+        row = self.row(key)
+        old = self.raw(key)
+        base = row or Row(key, "[]", 0, 2, self.now, self.now)
+        self._must_be_list(base)
+        if row is None:
+            self._drop_chunks(old)
+        grown, chunks = _sealed(_grown(base, items))
+        grown, dropped, kept = self._trimmed(grown, base, chunks, max_items)
+        self._charge(old, key, grown.bytes)
+        if dropped is not None:
+            self.session.remove_chunks(self.name, key, dropped)
+        for chunk in kept:
+            self.session.save_chunk(self.name, key, chunk)
+        if ttl is not None:
+            grown = grown._replace(ttl=ttl, expires_at=self.now + ttl, sliding=int(sliding))
+        return self._change(old, grown)
+
+    def _trimmed(
+        self, row: Row, base: Row, chunks: list[Chunk], max_items: int | None
+    ) -> tuple[Row, int | None, list[Chunk]]:
+        """The row without its oldest items; before which item chunks go; which chunks to write."""
+        if max_items is None or row.end - row.head <= max_items:
+            return row, None, chunks
+        head = row.end - max_items
+        if head >= row.mid:
+            newest = elements(row.value)[head - row.mid :]
+            text = f"[{','.join(newest)}]"
+            before = row.mid if base.chunked else None
+            return row._replace(value=text, bytes=size(text), head=head, mid=head), before, []
+        stored: list[Chunk] = []
+        if base.chunked:
+            stored = self.session.chunks(self.name, row.key, row.head, head)
+        older = [*stored, *(chunk for chunk in chunks if chunk.start < head)]
+        last = older[-1]
+        rest = elements(f"[{last.text}]")[head - last.start :]
+        cut = [Chunk(head, len(rest), ",".join(rest))] if rest else []
+        gone = sum(size(chunk.text) + 1 for chunk in older) - sum(size(c.text) + 1 for c in cut)
+        kept = cut + [chunk for chunk in chunks if chunk.start >= head]
+        return row._replace(head=head, bytes=row.bytes - gone), head, kept
+
+    @staticmethod
+    def _must_be_list(row: Row) -> None:
+        if not row.value.startswith("["):
+            kind = type(decode(row.value)).__name__
+            raise WrongType(
+                f"{row.key!r} holds a value of type {kind}, not a list",
+                hint="Use another key for the list, or set this one to [] first.",
+            )
+
+    def _drop_chunks(self, row: Row | None) -> None:
+        if row is not None and row.chunked:
+            self.session.remove_chunks(self.name, row.key, None)
+
+    def _change(self, old: Row | None, new: Row) -> Row:
+        """Stage a new state of a key: the next version, one write, its size in the ledger."""
+        alive = old is not None and (old.expires_at is None or old.expires_at > self.now)
+        version = self._take_version()
+        self._count_write()
+        ledger = self.ledger
+        grown = size(new.key) + new.bytes - _weight(old)
+        self._ledger = ledger._replace(
+            entries=ledger.entries + (old is None), bytes=ledger.bytes + grown
+        )
+        created = old.created_at if alive and old is not None else self.now
+        return self._stage(new._replace(version=version, created_at=created, updated_at=self.now))
+
+    def _take_version(self) -> int:
+        self._ledger = self.ledger._replace(version=self.ledger.version + 1)
+        return self._ledger.version
+
+    def _count_write(self) -> None:
+        day, writes, _ = self.today()
+        self._ledger = self.ledger._replace(day=day, writes=writes + 1)
+
+    def _stage(self, row: Row) -> Row:
+        self._rows[row.key] = row
+        self._staged.add(row.key)
+        return row
+
+    @contextmanager
+    def all_or_nothing(self) -> Generator[None]:
+        """Several changes that happen together: when one fails, none is left."""
+        self.flush()
+        try:
+            with self.session.savepoint():
+                yield
+                self.flush()
+        except BaseException:
+            self._rows.clear()
+            self._staged.clear()
+            self._ledger = self._ledger_old = None
+            raise
+
+    def flush(self) -> None:
+        """Write what is staged."""
+        if self._staged:
+            self._flush_rows()
+        if self._ledger is not self._ledger_old and self._ledger is not None:
+            self.session.save_ledger(self.name, self._ledger)
+            self._ledger_old = self._ledger
+
+    def _flush_rows(self) -> None:
+        rows = [(key, self._rows[key]) for key in self._staged]
+        kept = [row for _, row in rows if row is not None]
+        if kept:
+            self.session.save_rows(self.name, kept)
+        if len(kept) < len(rows):
+            self.session.remove_rows(self.name, [key for key, row in rows if row is None])
+        self._staged.clear()
+
+
+def _weight(row: Row | None) -> int:
+    return 0 if row is None else size(row.key) + row.bytes
+
+
+def _grown(row: Row, items: Sequence[str]) -> Row:
+    """The row with the items added to its newest part."""
+    newest = row.value[1:-1].strip()
+    if not row.end:  # the list was set whole, not appended to: count it once
+        row = row._replace(end=len(elements(row.value)))
+    value = f"[{','.join([newest, *items] if newest else items)}]"
+    bytes_ = row.bytes + sum(map(size, items)) + len(items) if row.chunked else size(value)
+    return row._replace(value=value, bytes=bytes_, end=row.end + len(items))
+
+
+def _sealed(row: Row) -> tuple[Row, list[Chunk]]:
+    """Move the newest items into chunks once they are too many to be written again each time."""
+    newest = row.value[1:-1]
+    weight = size(newest)
+    if weight <= SEAL:
+        return row, []
+    if weight <= 2 * SEAL:
+        chunks = [Chunk(row.mid, row.end - row.mid, newest)]
+    else:
+        chunks = _split(elements(row.value), row.mid)
+    return row._replace(value="[]", mid=row.end), chunks
+
+
+def _split(items: Sequence[str], start: int) -> list[Chunk]:
+    chunks: list[Chunk] = []
+    part: list[str] = []
+    weight = 0
+    for item in items:
+        part.append(item)
+        weight += size(item)
+        if weight > SEAL:
+            chunks.append(Chunk(start, len(part), ",".join(part)))
+            start, part, weight = start + len(part), [], 0
+    if part:
+        chunks.append(Chunk(start, len(part), ",".join(part)))
+    return chunks
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(int(seconds) // 60 + 1, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

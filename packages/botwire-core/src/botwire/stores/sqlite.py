@@ -1,0 +1,388 @@
+"""Memory in one SQLite file (or in the process alone), with the standard library only.
+
+- WAL, and a full sync at every commit: an acknowledged write survives power loss.
+- Readers have connections of their own and never wait for the writer; there is one writer at a
+  time, in this process by the store's lock and between processes by SQLite's.
+- Locks of others are waited for (`BUSY_SECONDS`); what is still locked then is `Busy`.
+- Every SQL text is a constant: no caller's text ever becomes SQL.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, LiteralString
+
+from botwire.errors import BotWireError, Busy, StorageFull, Unavailable
+from botwire.stores.base import Chunk, Ledger, Limits, Mode, Row
+from botwire.stores.store import Store
+
+__all__ = ["SQLiteStore"]
+
+BUSY_SECONDS = 30.0
+FORMAT = 1  # PRAGMA user_version of the files this code reads and writes
+
+# `version` orders all changes of a namespace, so a log of changes can be added beside `entries`
+# (namespace, version, key, ...) without touching what is here.
+SCHEMA = """
+CREATE TABLE namespaces (
+    namespace TEXT PRIMARY KEY, version INTEGER NOT NULL, entries INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, day INTEGER NOT NULL, writes INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE entries (
+    namespace TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    created_at REAL NOT NULL, updated_at REAL NOT NULL, expires_at REAL, ttl REAL,
+    sliding INTEGER NOT NULL, head INTEGER NOT NULL, mid INTEGER NOT NULL, "end" INTEGER NOT NULL,
+    value TEXT NOT NULL, PRIMARY KEY (namespace, key)
+);
+CREATE INDEX entries_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE chunks (
+    namespace TEXT NOT NULL, key TEXT NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL,
+    text TEXT NOT NULL, PRIMARY KEY (namespace, key, start)
+);
+CREATE TABLE replies (
+    namespace TEXT NOT NULL, idempotency_key TEXT NOT NULL, fingerprint TEXT NOT NULL,
+    reply TEXT NOT NULL, expires_at REAL NOT NULL, PRIMARY KEY (namespace, idempotency_key)
+);
+"""
+
+_COLUMNS: LiteralString = (
+    'key, value, version, bytes, created_at, updated_at, expires_at, ttl, sliding, head, mid, "end"'
+)
+_ROW: LiteralString = f"SELECT {_COLUMNS} FROM entries WHERE namespace = ? AND key = ?"
+_SCAN: LiteralString = f"""SELECT {_COLUMNS} FROM entries WHERE namespace = ? AND key >= ? AND key > ?
+    AND (expires_at IS NULL OR expires_at > ?) AND version > ?"""
+_SAVE: LiteralString = f"""INSERT INTO entries (namespace, {_COLUMNS})
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value, version = excluded.version,
+    bytes = excluded.bytes, created_at = excluded.created_at, updated_at = excluded.updated_at,
+    expires_at = excluded.expires_at, ttl = excluded.ttl, sliding = excluded.sliding,
+    head = excluded.head, mid = excluded.mid, "end" = excluded."end" """
+_EXPIRED: LiteralString = f"SELECT namespace, {_COLUMNS} FROM entries WHERE expires_at <= ? LIMIT ?"
+_SAVE_LEDGER: LiteralString = """INSERT INTO namespaces VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (namespace) DO UPDATE SET version = excluded.version, entries = excluded.entries,
+    bytes = excluded.bytes, day = excluded.day, writes = excluded.writes"""
+
+
+_inherited: list[sqlite3.Connection] = []  # kept for ever: closing them would disturb the parent
+
+
+class SQLiteSession:
+    """One transaction on one connection (see `botwire.stores.base.Session`)."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._run = connection
+
+    def row(self, namespace: str, key: str) -> Row | None:
+        found = self._run.execute(_ROW, (namespace, key)).fetchone()
+        return None if found is None else Row._make(found)
+
+    def rows(self, namespace: str, keys: Sequence[str]) -> list[Row]:
+        return [row for row in (self.row(namespace, key) for key in keys) if row is not None]
+
+    def scan(
+        self,
+        namespace: str,
+        first: str,
+        last: str | None,
+        *,
+        exclusive: bool,
+        limit: int,
+        reverse: bool,
+        newer_than: int,
+        now: float,
+    ) -> list[Row]:
+        sql: LiteralString = _SCAN
+        bounds: list[Any] = [namespace, first, first if exclusive else "", now, newer_than]
+        if last is not None:
+            sql += " AND key < ?"
+            bounds.append(last)
+        sql += " ORDER BY key DESC LIMIT ?" if reverse else " ORDER BY key LIMIT ?"
+        return [Row._make(found) for found in self._run.execute(sql, (*bounds, limit))]
+
+    def chunks(self, namespace: str, key: str, first: int, last: int) -> list[Chunk]:
+        found = self._run.execute(
+            "SELECT start, count, text FROM chunks WHERE namespace = ? AND key = ?"
+            " AND start < ? AND start + count > ? ORDER BY start",
+            (namespace, key, last, first),
+        )
+        return [Chunk._make(chunk) for chunk in found]
+
+    def ledger(self, namespace: str) -> Ledger | None:
+        found = self._run.execute(
+            "SELECT version, entries, bytes, day, writes FROM namespaces WHERE namespace = ?",
+            (namespace,),
+        ).fetchone()
+        return None if found is None else Ledger._make(found)
+
+    def expired(self, now: float, limit: int, namespace: str | None) -> list[tuple[str, Row]]:
+        found = self._run.execute(_EXPIRED, (now, limit)).fetchall()
+        return [(name, Row._make(row)) for name, *row in found if namespace in (None, name)]
+
+    def expired_size(self, namespace: str, now: float) -> tuple[int, int]:
+        return self._run.execute(
+            "SELECT count(*), coalesce(sum(bytes + length(CAST(key AS BLOB))), 0) FROM entries"
+            " WHERE expires_at <= ? AND namespace = ?",
+            (now, namespace),
+        ).fetchone()
+
+    def recall(self, namespace: str, idempotency_key: str) -> tuple[str, str] | None:
+        return self._run.execute(
+            "SELECT fingerprint, reply FROM replies WHERE namespace = ? AND idempotency_key = ?",
+            (namespace, idempotency_key),
+        ).fetchone()
+
+    def namespaces(self, after: str, limit: int) -> list[str]:
+        found = self._run.execute(
+            "SELECT namespace FROM namespaces WHERE namespace > ? ORDER BY namespace LIMIT ?",
+            (after, limit),
+        )
+        return [name for (name,) in found]
+
+    def save_rows(self, namespace: str, rows: Sequence[Row]) -> None:
+        self._run.executemany(_SAVE, [(namespace, *row) for row in rows])
+
+    def remove_rows(self, namespace: str, keys: Sequence[str]) -> None:
+        self._run.executemany(
+            "DELETE FROM entries WHERE namespace = ? AND key = ?",
+            [(namespace, key) for key in keys],
+        )
+
+    def save_chunk(self, namespace: str, key: str, chunk: Chunk) -> None:
+        self._run.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", (namespace, key, *chunk))
+
+    def remove_chunks(self, namespace: str, key: str, before: int | None) -> None:
+        self._run.execute(
+            "DELETE FROM chunks WHERE namespace = ? AND key = ? AND start < ?",
+            (namespace, key, 2**62 if before is None else before),
+        )
+
+    def save_ledger(self, namespace: str, ledger: Ledger) -> None:
+        self._run.execute(_SAVE_LEDGER, (namespace, *ledger))
+
+    def remember(
+        self, namespace: str, idempotency_key: str, fingerprint: str, reply: str, until: float
+    ) -> None:
+        self._run.execute(
+            "INSERT INTO replies VALUES (?, ?, ?, ?, ?)",
+            (namespace, idempotency_key, fingerprint, reply, until),
+        )
+
+    def forget_replies(self, now: float, limit: int) -> None:
+        # Replies are kept in the order they came, so the oldest are the first rows.
+        self._run.execute(
+            "DELETE FROM replies WHERE rowid IN (SELECT rowid FROM replies ORDER BY rowid LIMIT ?)"
+            " AND expires_at <= ?",
+            (limit, now),
+        )
+
+    @contextmanager
+    def savepoint(self) -> Generator[None]:
+        self._run.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            self._run.execute("ROLLBACK TO part")
+            raise
+        finally:
+            self._run.execute("RELEASE part")
+
+
+class _Transaction:
+    """Borrows a connection for one transaction. A class, since it stands on the path of every read."""
+
+    __slots__ = ("_connection", "_mode", "_store")
+
+    def __init__(self, store: "SQLiteStore", mode: Mode) -> None:
+        self._store = store
+        self._mode = mode
+
+    def __enter__(self) -> SQLiteSession:
+        try:
+            self._connection = self._store.borrow(self._mode)
+            if self._mode is Mode.WRITE:
+                self._connection.execute("BEGIN IMMEDIATE")
+            elif self._mode is Mode.SNAPSHOT:
+                self._connection.execute("BEGIN")
+        except sqlite3.Error as error:
+            raise self._store.failure(error) from error
+        return SQLiteSession(self._connection)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        connection = self._connection
+        try:
+            if self._mode is not Mode.POINT:
+                connection.execute("COMMIT" if error is None else "ROLLBACK")
+        except sqlite3.Error as problem:
+            with suppress(sqlite3.Error):  # SQLite has rolled back by itself after a full disk
+                connection.execute("ROLLBACK")
+            raise self._store.failure(
+                error if isinstance(error, sqlite3.Error) else problem
+            ) from problem
+        finally:
+            self._store.give_back(self._mode, connection)
+        if isinstance(error, sqlite3.Error):
+            raise self._store.failure(error) from error
+
+
+class SQLiteStore(Store):
+    """Memory in the SQLite file at `path`; None keeps it in this process alone.
+
+    >>> store = SQLiteStore(None)
+    >>> store.namespaces()
+    []
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        super().__init__(limits, clock)
+        self.path = None if path is None else Path(path).expanduser()
+        self._idle: list[sqlite3.Connection] = []
+        self._all: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection | None = None
+        # In the process alone there is one connection, and who uses it holds this lock.
+        self._only = threading.RLock()
+
+    def session(self, mode: Mode) -> AbstractContextManager[SQLiteSession]:
+        return _Transaction(self, mode)
+
+    def borrow(self, mode: Mode) -> sqlite3.Connection:
+        if self.path is None:
+            self._only.acquire()
+            try:
+                return self._open_writer()
+            except BaseException:
+                self._only.release()
+                raise
+        if self._writer is None or mode is Mode.WRITE:
+            writer = self._open_writer()
+            if mode is Mode.WRITE:
+                return writer
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def give_back(self, mode: Mode, connection: sqlite3.Connection) -> None:
+        if self.path is None:
+            self._only.release()
+        elif mode is not Mode.WRITE:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        with self._lock, self._only:
+            while self._all:
+                self._all.pop().close()
+            self._idle.clear()
+            self._writer = None
+
+    def before_fork(self) -> None:
+        super().before_fork()
+        self._only.acquire()
+
+    def after_fork(self, child: bool) -> None:
+        self._only.release()
+        if child and self.path is not None:  # SQLite connections must not be used across a fork
+            _inherited.extend(self._all)
+            self._all, self._idle, self._writer = [], [], None
+        super().after_fork(child)
+
+    def backup(self, target: str | Path) -> None:
+        """Copy everything into a new SQLite file while others go on reading and writing."""
+        with self.session(Mode.POINT) as _, sqlite3.connect(target) as copy:
+            source = self._open_writer() if self.path is None else self._connect()
+            source.backup(copy)
+        copy.close()
+
+    def _open_writer(self) -> sqlite3.Connection:
+        with self._only:
+            if self._writer is None:
+                connection = self._connect()
+                self._prepare(connection)
+                self._writer = connection
+            return self._writer
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.path is not None:
+            self._make_private_file(self.path)
+        connection = sqlite3.connect(
+            ":memory:" if self.path is None else self.path,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,  # transactions are begun and ended here, not by the driver
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA synchronous = FULL")
+        self._all.append(connection)
+        return connection
+
+    @staticmethod
+    def _make_private_file(path: Path) -> None:
+        """What agents remember is nobody else's to read: the file is made for its owner alone."""
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        if self.path is not None:
+            _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            connection.execute("BEGIN IMMEDIATE")
+            # Another process may have made the tables while this one waited for the lock.
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in SCHEMA.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.execute("COMMIT")
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found != FORMAT:
+            raise Unavailable(
+                f"{self.path} has format {found}, and this version of BotWire reads format {FORMAT}",
+                hint="Upgrade BotWire: pip install -U botwire",
+            )
+
+    def failure(self, error: sqlite3.Error) -> BotWireError:
+        """What an error of the engine means for the caller."""
+        place = self.path or "memory"
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")):
+            return StorageFull(
+                f"{place} cannot grow: {error}; nothing was changed",
+                hint="Free disk space (or raise the quota), then try again; no restart is needed.",
+            )
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return Busy(
+                f"{place} was locked by another process for more than {BUSY_SECONDS:.0f} s",
+                hint="Try again; if it stays so, look for a process that keeps a transaction open.",
+            )
+        if isinstance(error, sqlite3.ProgrammingError) and not self._all:
+            return Unavailable(f"{place} was closed while it was in use")
+        return Unavailable(
+            f"{place} cannot be used: {error} ({name or type(error).__name__})",
+            hint="Check that the path is a BotWire memory and can be read and written: botwire doctor",
+        )
+
+
+def _patiently(act: Callable[[], object]) -> None:
+    """Repeat while another process opens the same new file; SQLite does not wait for that by itself."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            act()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

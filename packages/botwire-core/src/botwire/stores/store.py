@@ -1,0 +1,228 @@
+"""The line of writers in front of a store, and how an operation reaches its rows.
+
+- Whoever writes puts a ticket into the line and takes the lock; whoever has the lock serves every
+  ticket that waits in one transaction, so concurrent writers share one fsync and each is answered
+  only after it.
+- Reads never take that lock.
+- An operation that finds out that it needs more (a snapshot, a write) raises `Escalate`, and the
+  store runs it again in that mode.
+"""
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botwire.errors import BotWireError, IdempotencyMismatch, Unavailable
+from botwire.jsontext import Json, write
+from botwire.stores.base import Escalate, Limits, Mode, Session
+from botwire.stores.space import Space
+
+if TYPE_CHECKING:
+    from botwire.operations import Operation
+
+__all__ = ["Clock", "Once", "Store", "Ticket"]
+
+GROUP = 512  # tickets a transaction serves at most, so that nobody waits behind an endless line
+SWEEP_EVERY = 30.0  # seconds between two sweeps, which ride on a write's transaction
+SWEEP_ROWS = 500
+REPLIES_KEPT = 24 * 3600.0  # seconds an idempotency key is remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Makes a repeated write harmless: the second one with this key gets the first one's reply."""
+
+    key: str
+    fingerprint: str
+
+
+class Ticket:
+    """A write in the line, and what became of it."""
+
+    __slots__ = ("done", "error", "once", "operation", "reply")
+
+    def __init__(self, operation: "Operation", once: Once | None = None) -> None:
+        self.operation = operation
+        self.once = once
+        self.done = False
+        self.reply: Any = None
+        self.error: BaseException | None = None
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        self.done = True
+
+    def result(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.reply
+
+
+class Clock:
+    """Seconds since 1970 that never run backwards, so that what expired stays expired.
+
+    A wall clock that is set back is ignored: time goes on from where it was.
+    """
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+
+    def __call__(self) -> float:
+        # The wall clock is read first: a pause between the two calls then cannot push time ahead.
+        ahead = time.time() - time.monotonic()
+        self._offset = max(ahead, self._offset)
+        return self._offset + time.monotonic()
+
+
+class Store(ABC):
+    """A place where memory is kept. Blocking; safe to use from several threads.
+
+    Args:
+        limits: what each namespace may use.
+        clock: gives the time in seconds; tests pass their own.
+    """
+
+    def __init__(
+        self, limits: Limits | None = None, clock: Callable[[], float] | None = None
+    ) -> None:
+        self.limits = limits or Limits()
+        self.clock = clock or Clock()
+        self._line: deque[Ticket] = deque()
+        self._lock = threading.Lock()
+        self._swept_at = 0.0
+
+    @abstractmethod
+    def session(self, mode: Mode) -> AbstractContextManager[Session]:
+        """One transaction: committed when the block ends, undone when it raises."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back files and connections. Closing twice is fine; the next use opens them again."""
+
+    def before_fork(self) -> None:
+        """Let the transaction that runs now end, so that the child inherits no half of one."""
+        self._lock.acquire()
+
+    def after_fork(self, child: bool) -> None:
+        """Go on in the parent; in the child leave what was inherited alone."""
+        self._lock.release()
+        if child:
+            self._line.clear()
+
+    def run(self, operation: "Operation") -> Any:
+        """Apply one operation and return its reply (plain data in which values are `Json`)."""
+        mode = operation.mode
+        while mode is not Mode.WRITE:
+            try:
+                return self.read(operation, mode)
+            except Escalate as needed:
+                mode = needed.mode
+        return self.write(operation)
+
+    def read(self, operation: "Operation", mode: Mode) -> Any:
+        """Apply an operation that changes nothing, or raise `Escalate`."""
+        with self.session(mode) as session:
+            return operation.apply(self.space(session, operation.namespace, mode))
+
+    def space(self, session: Session, namespace: str, mode: Mode) -> Space:
+        return Space(session, namespace, mode, self.clock(), self.limits)
+
+    def write(self, operation: "Operation", once: Once | None = None) -> Any:
+        """Apply one operation durably: when this returns, it survives power loss."""
+        ticket = Ticket(operation, once)
+        self._line.append(ticket)
+        with self._lock:
+            while not ticket.done:
+                self._commit([self._line.popleft() for _ in range(min(len(self._line), GROUP))])
+        return ticket.result()
+
+    def commit(self, tickets: Sequence[Ticket]) -> None:
+        """Apply these writes in one transaction; every ticket is done when this returns."""
+        with self._lock:
+            self._commit(tickets)
+
+    def _commit(self, tickets: Sequence[Ticket]) -> None:
+        try:
+            self._commit_group(tickets)
+        except Exception as error:  # the transaction was undone, so every ticket has failed
+            for ticket in tickets:
+                ticket.fail(error)
+        except BaseException:  # Ctrl-C reaches this thread; the others get an error they can handle
+            for ticket in tickets:
+                ticket.fail(Unavailable("the write was interrupted and nothing was changed"))
+            raise
+        for ticket in tickets:
+            ticket.done = True
+
+    def _commit_group(self, tickets: Sequence[Ticket]) -> None:
+        spaces: dict[str, Space] = {}
+        with self.session(Mode.WRITE) as session:
+            for ticket in tickets:
+                name = ticket.operation.namespace
+                space = spaces.get(name)
+                if space is None:
+                    space = spaces[name] = self.space(session, name, Mode.WRITE)
+                self._serve(ticket, space)
+            for space in spaces.values():
+                space.flush()
+            self._sweep_if_due(session)
+
+    @staticmethod
+    def _serve(ticket: Ticket, space: Space) -> None:
+        try:
+            ticket.reply = _apply_once(ticket.operation, ticket.once, space)
+        except BotWireError as error:  # it changed nothing; the others in the group go on
+            ticket.error = error
+
+    def _sweep_if_due(self, session: Session) -> None:
+        now = self.clock()
+        if now - self._swept_at >= SWEEP_EVERY:
+            self._swept_at = now
+            _sweep(self, session, now)
+
+    def sweep(self) -> None:
+        """Free the space of what has expired. Nothing depends on it but disk space."""
+        with self._lock, self.session(Mode.WRITE) as session:
+            _sweep(self, session, self.clock())
+
+    def namespaces(self, after: str = "", limit: int = 1000) -> list[str]:
+        """Names of namespaces that were ever written, in code-point order, after `after`."""
+        with self.session(Mode.POINT) as session:
+            return session.namespaces(after, limit)
+
+
+def _apply_once(operation: "Operation", once: Once | None, space: Space) -> Any:
+    if once is None:
+        return operation.apply(space)
+    known = space.session.recall(operation.namespace, once.key)
+    if known is not None:
+        fingerprint, reply = known
+        if fingerprint != once.fingerprint:
+            raise IdempotencyMismatch(
+                "this idempotency key was used for another request",
+                hint="Use a new key for each request; send the same key only to repeat one.",
+            )
+        return Json(reply)
+    reply = operation.apply(space)
+    space.session.remember(
+        operation.namespace, once.key, once.fingerprint, write(reply), space.now + REPLIES_KEPT
+    )
+    return reply
+
+
+def _sweep(store: Store, session: Session, now: float) -> None:
+    from botwire.stores.space import Space
+
+    spaces: dict[str, Space] = {}
+    for namespace, row in session.expired(now, SWEEP_ROWS, None):
+        if namespace not in spaces:
+            spaces[namespace] = store.space(session, namespace, Mode.WRITE)
+        spaces[namespace].discard(row)
+    for space in spaces.values():
+        space.flush()
+    session.forget_replies(now, SWEEP_ROWS)
