@@ -46,7 +46,7 @@ class LocalConnection:
 
     async def run_async(self, operation: Operation) -> Any:
         """Single reads are quicker than a hop to a thread; everything else takes the hop."""
-        if operation.mode is Mode.POINT:
+        if operation.mode is Mode.POINT and self.store.reads_in_line:
             try:
                 return self.store.read(operation, Mode.POINT)
             except Escalate:

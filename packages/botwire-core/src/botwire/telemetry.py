@@ -1,4 +1,4 @@
-"""One event for each operation, for whoever wants to see them; nothing at all when nobody listens."""
+"""One event for each operation, for whoever listens; nothing at all when nobody does."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -24,7 +24,6 @@ __all__ = [
     "Scan",
     "Tail",
     "Usage",
-    "value_reply",
 ]
 
 PAGE = 1000  # entries a page holds at most

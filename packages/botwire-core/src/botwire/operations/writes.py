@@ -22,7 +22,7 @@ ONE = Json("1")
 
 @dataclass(frozen=True, slots=True)
 class Set(OnKey):
-    """Write a key's value. It then expires after `ttl` seconds, as before (`keep_ttl`), or never."""
+    """Write a key. It then expires after `ttl` seconds, as before (`keep_ttl`), or never."""
 
     name = "set"
     value: Json

@@ -189,7 +189,7 @@ class Space:
         limits = self.limits
         if bytes_ > limits.value_bytes:
             raise TooLarge(
-                f"the value of {key!r} would be {bytes_:,} bytes; the limit is {limits.value_bytes:,}",
+                f"the value of {key!r} has {bytes_:,} bytes; the limit is {limits.value_bytes:,}",
                 hint="Split it over several keys, or append with max_items.",
                 limit=limits.value_bytes,
             )

@@ -53,7 +53,8 @@ _COLUMNS: LiteralString = (
     'key, value, version, bytes, created_at, updated_at, expires_at, ttl, sliding, head, mid, "end"'
 )
 _ROW: LiteralString = f"SELECT {_COLUMNS} FROM entries WHERE namespace = ? AND key = ?"
-_SCAN: LiteralString = f"""SELECT {_COLUMNS} FROM entries WHERE namespace = ? AND key >= ? AND key > ?
+_SCAN: LiteralString = f"""SELECT {_COLUMNS} FROM entries
+    WHERE namespace = ? AND key >= ? AND key > ?
     AND (expires_at IS NULL OR expires_at > ?) AND version > ?"""
 _SAVE: LiteralString = f"""INSERT INTO entries (namespace, {_COLUMNS})
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -194,7 +195,7 @@ class SQLiteSession:
 
 
 class _Transaction:
-    """Borrows a connection for one transaction. A class, since it stands on the path of every read."""
+    """Borrows a connection for one transaction. A class, since every read passes here."""
 
     __slots__ = ("_connection", "_mode", "_store")
 
@@ -239,6 +240,8 @@ class SQLiteStore(Store):
     >>> store.namespaces()
     []
     """
+
+    reads_in_line = True
 
     def __init__(
         self,
@@ -349,7 +352,7 @@ class SQLiteStore(Store):
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found != FORMAT:
             raise Unavailable(
-                f"{self.path} has format {found}, and this version of BotWire reads format {FORMAT}",
+                f"{self.path} has format {found}; this version of BotWire reads format {FORMAT}",
                 hint="Upgrade BotWire: pip install -U botwire",
             )
 
@@ -371,12 +374,12 @@ class SQLiteStore(Store):
             return Unavailable(f"{place} was closed while it was in use")
         return Unavailable(
             f"{place} cannot be used: {error} ({name or type(error).__name__})",
-            hint="Check that the path is a BotWire memory and can be read and written: botwire doctor",
+            hint="Check that it is a BotWire memory and can be read and written: botwire doctor",
         )
 
 
 def _patiently(act: Callable[[], object]) -> None:
-    """Repeat while another process opens the same new file; SQLite does not wait for that by itself."""
+    """Repeat while another process opens the same new file; SQLite does not wait for that."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:

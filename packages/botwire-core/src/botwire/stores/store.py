@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from botwire.errors import BotWireError, IdempotencyMismatch, Unavailable
 from botwire.jsontext import Json, write
@@ -86,6 +86,9 @@ class Store(ABC):
         limits: what each namespace may use.
         clock: gives the time in seconds; tests pass their own.
     """
+
+    reads_in_line: ClassVar[bool] = False
+    """Whether a single read is so quick that an event loop may do it itself."""
 
     def __init__(
         self, limits: Limits | None = None, clock: Callable[[], float] | None = None

@@ -1,0 +1,216 @@
+"""Operations over HTTP. The only room that knows httpx; none of its types leave it.
+
+- One exchange covers all attempts at one operation and keeps within the caller's timeout.
+- What did not reach the server is sent again. What may have reached it is sent again only because
+  it is safe: reads change nothing, and every write carries an idempotency key, which the server
+  remembers for 24 hours and answers a second time without doing it a second time.
+- Threads share one client; event loops get one each, because a socket belongs to its loop.
+"""
+
+import asyncio
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Generator, Mapping
+from itertools import count
+from typing import Any
+
+import httpx
+
+from botwire.errors import BotWireError, Timeout, Unreachable, from_problem
+from botwire.jsontext import decode, write
+from botwire.operations import Operation
+from botwire.runners import public_url
+from botwire.stores.base import Mode
+
+__all__ = ["HttpConnection"]
+
+FIRST_PAUSE = 0.05  # seconds; doubles with each attempt, with jitter
+LONGEST_PAUSE = 2.0
+RETRIED = frozenset({502, 503, 504})
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+_inherited: list[object] = []  # kept for ever: closing them in a child would disturb the parent
+
+Exchange = Generator["httpx.Request | float", "httpx.Response | httpx.TransportError | None", Any]
+
+
+class HttpConnection:
+    """Sends operations to a server. Thread-safe; does nothing before the first operation."""
+
+    def __init__(self, url: str, api_key: str | None, timeout: float) -> None:
+        self.url = url
+        self.timeout = timeout
+        self._place = public_url(url)
+        self._base = url.rstrip("/") + "/v1/"
+        self._urls: dict[str, httpx.URL] = {}
+        self._lock = threading.Lock()
+        self._client: httpx.Client | None = None
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]
+        self._loops = weakref.WeakKeyDictionary()
+        self._headers = [
+            ("host", ""),
+            ("content-type", "application/json"),
+            ("user-agent", "botwire"),
+        ]
+        if api_key:
+            self._headers.append(("authorization", f"Bearer {api_key}"))
+
+    def run(self, operation: Operation, headers: Mapping[str, str] | None = None) -> Any:
+        """Send an operation and return the reply; raises what the server answered."""
+        client = self._client or self._open()
+        exchange = self._exchange(operation, headers)
+        try:
+            step = next(exchange)
+            while True:
+                step = exchange.send(_act(client, step))
+        except StopIteration as done:
+            return done.value
+
+    async def run_async(
+        self, operation: Operation, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        client = self._loops.get(asyncio.get_running_loop()) or self._open_async()
+        exchange = self._exchange(operation, headers)
+        try:
+            step = next(exchange)
+            while True:
+                step = exchange.send(await _act_async(client, step))
+        except StopIteration as done:
+            return done.value
+
+    def _exchange(self, operation: Operation, headers: Mapping[str, str] | None) -> Exchange:
+        """All attempts: yields a request or a pause in seconds, is sent what came of it."""
+        content = write(operation.request()).encode()
+        given = [*self._headers, *(headers or {}).items()]
+        if operation.mode is Mode.WRITE:
+            given.append(("idempotency-key", f'"{_new_key()}"'))
+        deadline = time.monotonic() + self.timeout
+        for attempt in count():
+            answer = yield self._request(
+                operation.name, given, content, deadline - time.monotonic()
+            )
+            if isinstance(answer, httpx.Response) and answer.status_code not in RETRIED:
+                return _reply(answer)
+            pause = _pause(answer, attempt)
+            if time.monotonic() + pause >= deadline:
+                raise self._failure(operation, answer)
+            yield pause
+        return None
+
+    def _request(
+        self, name: str, headers: list[tuple[str, str]], content: bytes, left: float
+    ) -> httpx.Request:
+        url = self._urls.get(name)
+        if url is None:
+            url = self._urls[name] = httpx.URL(self._base + name)
+            self._headers[0] = ("host", url.netloc.decode())
+        headers[0] = self._headers[0]
+        limits = dict.fromkeys(("connect", "read", "write", "pool"), max(left, 0.001))
+        return httpx.Request(
+            "POST", url, headers=headers, content=content, extensions={"timeout": limits}
+        )
+
+    def _failure(self, operation: Operation, answer: object) -> BotWireError:
+        if isinstance(answer, httpx.Response):
+            return _error(answer)
+        state = "nothing was changed"
+        if not isinstance(answer, NOT_SENT) and operation.mode is Mode.WRITE:
+            state = "it is not known whether it was written"
+        kind = Timeout if isinstance(answer, httpx.TimeoutException) else Unreachable
+        return kind(
+            f"{self._place} did not answer {operation.name!r} within {self.timeout:g} s"
+            f" ({type(answer).__name__}: {answer}); {state}",
+            hint="See what is wrong with: botwire doctor. "
+            "To remember in a local file instead: Memory(..., url='sqlite:///memory.db')",
+        )
+
+    def _open(self) -> httpx.Client:
+        with self._lock:
+            if self._client is None:
+                self._client = httpx.Client(verify=self._verify())
+            return self._client
+
+    def _open_async(self) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(verify=self._verify())
+        self._loops[asyncio.get_running_loop()] = client
+        return client
+
+    def _verify(self) -> bool:
+        """Certificates are read (20 ms) only where there will be any."""
+        return self.url.startswith("https:")
+
+    def close(self) -> None:
+        """Close the sockets of threads; those of an event loop close with `close_async` on it."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    async def close_async(self) -> None:
+        client = self._loops.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+        self.close()
+
+    def before_fork(self) -> None:
+        self._lock.acquire()
+
+    def after_fork(self, child: bool) -> None:
+        if child:
+            _inherited.append((self._client, dict(self._loops)))
+            self._client = None
+            self._loops = weakref.WeakKeyDictionary()
+        self._lock.release()
+
+
+def _act(client: httpx.Client, step: "httpx.Request | float") -> Any:
+    if not isinstance(step, httpx.Request):
+        return time.sleep(step)
+    try:
+        return client.send(step)
+    except httpx.TransportError as error:
+        return error
+
+
+async def _act_async(client: httpx.AsyncClient, step: "httpx.Request | float") -> Any:
+    if not isinstance(step, httpx.Request):
+        return await asyncio.sleep(step)
+    try:
+        return await client.send(step)
+    except httpx.TransportError as error:
+        return error
+
+
+def _new_key() -> str:
+    """Unique, and in order of time, so that the server's table grows at one end."""
+    return f"{time.time_ns():x}-{os.urandom(8).hex()}"
+
+
+def _pause(answer: object, attempt: int) -> float:
+    """Seconds before the next attempt: what the server asked for, or a little longer each time."""
+    if isinstance(answer, httpx.Response):
+        wanted = answer.headers.get("retry-after", "")
+        if wanted.isdigit():
+            return float(wanted)
+    longest = min(FIRST_PAUSE * 2.0 ** min(attempt, 10), LONGEST_PAUSE)
+    return random.uniform(longest / 2, longest)  # noqa: S311  spread, not secrecy
+
+
+def _reply(answer: httpx.Response) -> Any:
+    if answer.status_code == 200:
+        return decode(answer.text)
+    raise _error(answer)
+
+
+def _error(answer: httpx.Response) -> BotWireError:
+    try:
+        problem = decode(answer.text)
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        start = " ".join(answer.text[:200].split())
+        problem = {"detail": f"{answer.url.host} answered {answer.status_code}: {start}"}
+    return from_problem(answer.status_code, problem)  # pyright: ignore[reportUnknownArgumentType]

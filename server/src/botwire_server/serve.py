@@ -1,0 +1,62 @@
+"""Start the server: listen, say where, serve until told to stop, finish what was taken on."""
+
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from botwire.errors import InvalidRequest
+from botwire.runners import public_url
+from botwire_server.app import create_app
+from botwire_server.logs import set_up
+from botwire_server.protocol import LimitedProtocol
+from botwire_server.settings import Settings
+
+__all__ = ["serve"]
+
+BACKLOG = 2048
+log = logging.getLogger("botwire.server")
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; requests that were taken on are answered before it ends.
+
+    Raises:
+        InvalidRequest: the address cannot be listened on, or the store cannot be opened.
+    """
+    set_up()
+    listener = _listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    config = uvicorn.Config(
+        create_app(settings),
+        http=LimitedProtocol,
+        loop="auto",
+        lifespan="on",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+    name = f"[{host}]" if ":" in host else host
+    log.info("serving", extra={"url": f"http://{name}:{port}", "store": public_url(settings.url)})
+    uvicorn.Server(config).run([listener])
+    log.info("stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    if sys.platform != "win32":  # there the option would let two servers share a port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise InvalidRequest(
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            hint="Choose another port with --port; --port 0 takes a free one.",
+        ) from error
+    listener.listen(BACKLOG)
+    return listener
