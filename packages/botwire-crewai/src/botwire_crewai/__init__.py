@@ -1,1 +1,27 @@
-"""BotWire memory for CrewAI."""
+"""BotWire memory for CrewAI: what a crew or flow remembers survives restarts and crosses machines.
+
+Nothing here imports crewai before it is used: crewai takes seconds and 175 MB.
+
+>>> from botwire_crewai import memory_tools
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from botwire_crewai.tools import memory_tools
+
+__all__ = ["memory_tools"]
+
+_ROOMS = {"memory_tools": "tools"}
+
+
+def __getattr__(name: str) -> Any:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{room}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
