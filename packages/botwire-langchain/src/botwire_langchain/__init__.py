@@ -1,1 +1,5 @@
-"""BotWire memory for LangChain and LangGraph."""
+"""BotWire for LangChain and LangGraph: what agents remember, with no database of one's own."""
+
+from botwire_langchain.chat_history import BotWireChatHistory
+
+__all__ = ["BotWireChatHistory"]
