@@ -10,14 +10,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from botwire_autogen.context import BotWireChatCompletionContext
     from botwire_autogen.memory import BotWireMemory
     from botwire_autogen.remembered import Remembered
+    from botwire_autogen.team import load_team, save_team
 
-__all__ = ["BotWireMemory", "Remembered"]
+__all__ = [
+    "BotWireChatCompletionContext",
+    "BotWireMemory",
+    "Remembered",
+    "load_team",
+    "save_team",
+]
 
 _ROOMS = {
+    "BotWireChatCompletionContext": "context",
     "BotWireMemory": "memory",
     "Remembered": "remembered",
+    "load_team": "team",
+    "save_team": "team",
 }
 
 
