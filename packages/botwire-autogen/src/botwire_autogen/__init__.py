@@ -10,24 +10,50 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from botwire_autogen.cache import BotWireCacheStore
     from botwire_autogen.context import BotWireChatCompletionContext
     from botwire_autogen.memory import BotWireMemory
     from botwire_autogen.remembered import Remembered
     from botwire_autogen.team import load_team, save_team
+    from botwire_autogen.tools import (
+        ForgetTool,
+        ListMemoryTool,
+        RecallTool,
+        RememberTool,
+        SearchMemoryTool,
+        memory_tools,
+    )
+    from botwire_autogen.workbench import BotWireWorkbench
 
 __all__ = [
+    "BotWireCacheStore",
     "BotWireChatCompletionContext",
     "BotWireMemory",
+    "BotWireWorkbench",
+    "ForgetTool",
+    "ListMemoryTool",
+    "RecallTool",
+    "RememberTool",
     "Remembered",
+    "SearchMemoryTool",
     "load_team",
+    "memory_tools",
     "save_team",
 ]
 
 _ROOMS = {
+    "BotWireCacheStore": "cache",
     "BotWireChatCompletionContext": "context",
     "BotWireMemory": "memory",
+    "BotWireWorkbench": "workbench",
+    "ForgetTool": "tools",
+    "ListMemoryTool": "tools",
+    "RecallTool": "tools",
+    "RememberTool": "tools",
     "Remembered": "remembered",
+    "SearchMemoryTool": "tools",
     "load_team": "team",
+    "memory_tools": "tools",
     "save_team": "team",
 }
 
