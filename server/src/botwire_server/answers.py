@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from botwire.errors import BotWireError, QuotaExceeded
 from botwire.jsontext import write
 
-__all__ = ["Answer", "json_answer", "problem_answer"]
+__all__ = ["Answer", "Headers", "json_answer", "problem_answer"]
 
 Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from botwire.errors import BotWireError, Conflict, InvalidRequest, NotFound
-from botwire.jsontext import Json, decode, encode, members
+from botwire.jsontext import Json, decode, encode, members, quoted
 from botwire.operations import Delete, Get, Head, Merge, Scan, Set
 from botwire_server.answers import JSON, PRIVATE, Answer, json_answer
 from botwire_server.requests import Request, path_text
@@ -61,7 +61,7 @@ async def _get(service: Service, request: Request, namespace: str, key: str) -> 
     if wanted is not None and _matches(wanted, etag, weakly=True):
         return Answer(304, [(b"etag", etag), *PRIVATE], b"")
     body = (
-        f'{{"namespace":{encode(namespace)},"key":{encode(key)},'
+        f'{{"namespace":{quoted(namespace)},"key":{quoted(key)},'
         f'"value":{reply["value"]},"version":{reply["version"]}}}'
     )
     return Answer(200, [JSON, (b"etag", etag), *PRIVATE], body.encode())
@@ -86,7 +86,7 @@ async def _put(service: Service, request: Request, namespace: str, key: str) -> 
         await _condition(service, request, namespace, key),
     )
     reply = await service.run(operation, request)
-    body = f'{{"namespace":{encode(namespace)},"key":{encode(key)},"version":{reply["version"]}}}'
+    body = f'{{"namespace":{quoted(namespace)},"key":{quoted(key)},"version":{reply["version"]}}}'
     etag = (b"etag", b'"%d"' % reply["version"])
     return Answer(201 if reply["created"] else 200, [JSON, etag, *PRIVATE], body.encode())
 

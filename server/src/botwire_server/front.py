@@ -15,6 +15,7 @@ from botwire.jsontext import write
 from botwire.operations import OPERATIONS, parse
 from botwire_server.answers import JSON, PRIVATE, Answer, problem_answer
 from botwire_server.entries import MethodNotAllowed, serve_entry, serve_listing, split_path
+from botwire_server.protocol import respond
 from botwire_server.requests import ClientGone, Receive, Request, Scope
 from botwire_server.service import Service
 
@@ -55,18 +56,14 @@ class Front:
         except BotWireError as error:
             answer = problem_answer(error)
         except Exception:
-            self.service.metrics.failures.inc()
+            self.service.metrics.failures += 1
             log.exception("unexpected error in %s %s", request.method, label)
             answer = problem_answer(
                 BotWireError(
                     "the server met an error it did not expect", hint="See the server's log."
                 )
             )
-        body = b"" if request.method == "HEAD" else answer.body
-        length = (b"content-length", b"%d" % len(answer.body))
-        headers = [*answer.headers, length] if answer.status != 304 else answer.headers
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await _send(scope, send, request.method, answer)
         seconds = time.perf_counter() - started
         self.service.metrics.count(label, answer.status, seconds)
         if self.service.settings.access_log:
@@ -90,8 +87,10 @@ class Front:
             reply = await self.service.run(operation, request)
         except BotWireError as error:
             return label, problem_answer(error)
-        extra = await self.service.quota_headers(operation.namespace)
-        return label, Answer(200, [JSON, *PRIVATE, *extra], write(reply).encode())
+        answer = Answer(200, [JSON, *PRIVATE], write(reply).encode())
+        if self.service.has_quotas:
+            answer.headers.extend(await self.service.quota_headers(operation.namespace))
+        return label, answer
 
     async def _path(self, request: Request) -> Answer:
         namespace, key = split_path(request.path)
@@ -102,6 +101,17 @@ class Front:
                 answer = await serve_listing(self.service, request, namespace)
         except BotWireError as error:
             answer = problem_answer(error)
-        if answer.status not in (401, 403, 422):
+        if self.service.has_quotas and answer.status not in (401, 403, 422):
             answer.headers.extend(await self.service.quota_headers(namespace))
         return answer
+
+
+async def _send(scope: Scope, send: Send, method: str, answer: Answer) -> None:
+    if answer.status != 304:
+        answer.headers.append((b"content-length", b"%d" % len(answer.body)))
+    body = b"" if method == "HEAD" else answer.body
+    cycle = scope.get("botwire.cycle")
+    if cycle is not None and respond(cycle, answer.status, answer.headers, body):
+        return
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": body})

@@ -16,6 +16,7 @@ from botwire_server.settings import Settings
 __all__ = ["serve"]
 
 BACKLOG = 2048
+KEEP_ALIVE = 75  # seconds; longer than the client keeps an idle socket, so that it closes first
 log = logging.getLogger("botwire.server")
 
 
@@ -37,6 +38,8 @@ def serve(settings: Settings) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     name = f"[{host}]" if ":" in host else host

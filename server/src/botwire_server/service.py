@@ -20,6 +20,7 @@ from botwire_server.keys import Key, KeyFile
 from botwire_server.metrics import Metrics
 from botwire_server.requests import Request
 from botwire_server.settings import LOOPBACK, Settings
+from botwire_server.turn import TurnReader
 from botwire_server.writer import Writer
 
 __all__ = ["Service"]
@@ -38,7 +39,8 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.keys = KeyFile(settings.api_keys) if settings.api_keys else None
-        self.writer = Writer(store, self.metrics)
+        self.reader = TurnReader(store)
+        self.writer = Writer(store, self.metrics, self.reader.end)
         self._guards_host = self.keys is None and not settings.open
         self._good_hosts: set[bytes] = set()
         self.has_quotas = bool(store.limits.writes_per_day or store.limits.namespace_bytes)
@@ -76,20 +78,15 @@ class Service:
             self._good_hosts.add(host)
 
     async def _read(self, operation: Operation) -> Any:
-        store = self.store
-        if operation.mode is Mode.POINT and store.reads_in_line:
+        if operation.mode is Mode.POINT and self.store.reads_in_line:
             try:
-                return store.read(operation, Mode.POINT)
-            except Escalate as needed:
-                if needed.mode is Mode.WRITE:
-                    raise
-                return await asyncio.to_thread(store.read, operation, Mode.SNAPSHOT)
-        return await asyncio.to_thread(_read_in_thread, store, operation)
+                return self.reader.read(operation)
+            except Escalate:  # large, in chunks, or sliding
+                pass
+        return await asyncio.to_thread(_read_in_thread, self.store, operation)
 
     async def quota_headers(self, namespace: str) -> list[tuple[bytes, bytes]]:
         """RateLimit fields (draft-ietf-httpapi-ratelimit-headers) of a namespace with quotas."""
-        if not self.has_quotas:
-            return []
         operation = Usage(namespace)
         try:
             usage = operation.result(
@@ -131,6 +128,7 @@ class Service:
     async def close(self) -> None:
         """Finish the writes that were taken on, then close the store."""
         await self.writer.close()
+        self.reader.end()
         await asyncio.to_thread(self.store.close)
 
 

@@ -1,12 +1,15 @@
 """Group commit for the event loop: writes wait here while the one before them is being synced.
 
 One transaction runs at a time. Whatever has gathered when it ends goes into the next one together,
-and every caller is answered only after its own transaction is on disk.
+and every caller is answered only after its own transaction is on disk. Small writes are applied on
+the loop, which is quicker than fighting with a thread for the interpreter; waiting for the disk
+happens in the thread.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from botwire.operations import Operation
@@ -16,11 +19,26 @@ from botwire_server.metrics import Metrics
 __all__ = ["Writer"]
 
 
-class Writer:
-    """Applies writes to a store, in groups."""
+QUICK = frozenset({"set", "delete", "touch", "persist", "increment", "append"})
+QUICK_BYTES = 65536
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+
+def _all_quick(tickets: Sequence[Ticket]) -> bool:
+    """Whether these writes touch single keys with small values, so that the loop may apply them."""
+    return all(
+        ticket.operation.name in QUICK
+        and len(getattr(ticket.operation, "value", "")) <= QUICK_BYTES
+        and sum(map(len, getattr(ticket.operation, "items", ()))) <= QUICK_BYTES
+        for ticket in tickets
+    )
+
+
+class Writer:
+    """Applies writes to a store, in groups; `committed` is called before anybody is answered."""
+
+    def __init__(self, store: Store, metrics: Metrics, committed: Callable[[], None]) -> None:
         self._store = store
+        self._committed = committed
         self._metrics = metrics
         self._waiting: list[tuple[Ticket, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
@@ -42,16 +60,16 @@ class Writer:
             while self._waiting:
                 group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
                 tickets = [ticket for ticket, _ in group]
-                await loop.run_in_executor(self._thread, self._commit, tickets)
+                finish = self._store.begin(tickets) if _all_quick(tickets) else None
+                job = finish or partial(self._store.commit, tickets)
+                await loop.run_in_executor(self._thread, job)
+                self._metrics.commit(len(tickets))
+                self._committed()
                 for _, done in group:
                     if not done.done():  # a caller that went away
                         done.set_result(None)
         finally:
             self._task = None
-
-    def _commit(self, tickets: Sequence[Ticket]) -> None:
-        self._store.commit(tickets)
-        self._metrics.commits.observe(len(tickets))
 
     async def close(self) -> None:
         """Finish what waits."""

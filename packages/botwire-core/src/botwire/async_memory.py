@@ -38,6 +38,7 @@ from botwire.operations import (
     Usage,
     UsageOf,
 )
+from botwire.operations.checks import listed
 
 __all__ = ["AsyncMemory"]
 
@@ -147,7 +148,7 @@ class AsyncMemory(Handle):
         return await self._run(Expire(self.namespace, prefix, ttl))
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        return await self._run(GetMany(self.namespace, tuple(keys)))
+        return await self._run(GetMany(self.namespace, listed(keys)))
 
     async def set_many(
         self, values: Mapping[str, Any], *, ttl: float | None = None, sliding: bool = False
@@ -156,7 +157,7 @@ class AsyncMemory(Handle):
         return await self._run(SetMany(self.namespace, texts, ttl, sliding))
 
     async def delete_many(self, keys: Iterable[str]) -> int:
-        return await self._run(DeleteMany(self.namespace, tuple(keys)))
+        return await self._run(DeleteMany(self.namespace, listed(keys)))
 
     async def clear(self, prefix: str = "") -> int:
         return await self._run(Clear(self.namespace, prefix))

@@ -8,6 +8,7 @@ import math
 import os
 import weakref
 from collections.abc import Callable, Generator
+from copy import deepcopy
 from typing import Any, Self
 
 from botwire.errors import Closed, Conflict, InvalidRequest
@@ -133,7 +134,8 @@ def updating(
 ) -> Flow:
     """Compare-and-set until nobody was faster; a lost race brings the newer value with it."""
     entry: Entry | None = yield Read(namespace, key)
-    value, version = (default, 0) if entry is None else (entry.value, entry.version)
+    # Copies of the default: the function may change what it is given, and may be called again.
+    value, version = (deepcopy(default), 0) if entry is None else (entry.value, entry.version)
     for attempt in range(CONTESTED):
         new = yield function(value)
         try:
@@ -143,7 +145,7 @@ def updating(
             if attempt + 1 == CONTESTED:
                 raise
             version = conflict.current_version
-            value = conflict.current_value if version else default
+            value = conflict.current_value if version else deepcopy(default)
 
 
 def seconds_left(entry: Entry | None) -> float | None:

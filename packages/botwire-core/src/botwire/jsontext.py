@@ -15,6 +15,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, cast
 
 from botwire.errors import InvalidValue
+from botwire.jsonfaults import MAX_DEPTH, Fault, fault, joined_surrogates
 
 __all__ = [
     "MAX_DEPTH",
@@ -25,12 +26,10 @@ __all__ = [
     "encode",
     "members",
     "merge",
+    "quoted",
+    "within",
     "write",
 ]
-
-MAX_DEPTH = (
-    200  # far below Python's recursion limit, so what one process stores every other can read
-)
 
 _skip_space = re.compile(r"[ \t\n\r]*").match
 _scan_string = cast("Callable[[str, int, bool], tuple[str, int]]", scanstring)
@@ -62,13 +61,25 @@ def _any_integer(text: str) -> int:
 
 
 _reader = json.JSONDecoder()
+# What decode() runs, without a search for white space around the value.
+_scan: Callable[[str, int], tuple[Any, int]] = getattr(_reader, "scan_once")  # noqa: B009
 _big_reader = json.JSONDecoder(parse_int=_any_integer)
 _checker = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _big_checker = json.JSONDecoder(
     parse_constant=_refuse_constant, parse_float=_finite, parse_int=lambda digits: 0
 )
 _dense = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_quote = json.encoder.encode_basestring  # what the encoder itself uses, without its set-up
 _ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+def quoted(text: str) -> str:
+    """The JSON text of text that holds no lone surrogates, such as a key.
+
+    >>> quoted('say "hi"')
+    '"say \\"hi\\""'
+    """
+    return _quote(text)
 
 
 def decode(text: str) -> Any:
@@ -78,7 +89,9 @@ def decode(text: str) -> Any:
     {'n': [1, 2.5, None]}
     """
     try:
-        return _reader.raw_decode(text)[0]
+        return _scan(text, 0)[0]
+    except StopIteration as error:
+        raise json.JSONDecodeError("a value was expected", text, error.value) from None
     except json.JSONDecodeError:
         raise
     except ValueError:  # an integer of more than 4,300 digits
@@ -99,28 +112,33 @@ def encode(value: Any) -> Json:
     """
     try:
         text = _dense(value)
-        if not text.isascii():
-            text.encode()
-    except UnicodeEncodeError:  # a lone surrogate: JSON can carry it only as an escape
-        text = _ascii(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        text = _encode_slowly(value, error)
+    except (TypeError, ValueError, RecursionError):
+        text = _encode_slowly(value)
+    if not text.isascii():
+        text = _escaped(text, value)
     if type(value) is str or type(value) is int:
         return Json(text)
     # JSON has fewer types than Python; what would change (a tuple, a number as key) is not equal.
-    try:
-        exact = decode(text) == value
-    except RecursionError:
-        exact = False
-    if not exact or _too_deep(text, value):
-        raise _refusal(value)
+    if _too_deep(text, value, MAX_DEPTH) or decode(text) != value:
+        raise _refusal(fault(value))
     return Json(text)
 
 
-def _encode_slowly(value: Any, error: Exception) -> str:
-    problem = None if isinstance(error, RecursionError) else _bad_part(value, "$", ())
-    if problem or isinstance(error, (RecursionError, TypeError)):
-        raise _refusal(value) from None
+def _escaped(text: str, value: Any) -> str:
+    """The text as it is, unless it holds a lone surrogate, which JSON carries only as an escape."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        if joined_surrogates(text):
+            raise _refusal(fault(value)) from None
+        return _ascii(value)
+    return text
+
+
+def _encode_slowly(value: Any) -> str:
+    found = fault(value)
+    if found:
+        raise _refusal(found)
     return _with_big_integers(value)
 
 
@@ -135,73 +153,24 @@ def _with_big_integers(value: Any) -> str:
     return _ascii(value)
 
 
-def _refusal(value: Any) -> InvalidValue:
-    problem, hint = _bad_part(value, "$", ()) or (
+def _refusal(found: Fault | None) -> InvalidValue:
+    problem, hint = found or (
         "the value changes when written as JSON",
         "Store plain None, bool, int, float, str, list and dict.",
     )
     return InvalidValue(problem, hint=hint)
 
 
-def _bad_part(value: Any, path: str, above: tuple[int, ...]) -> tuple[str, str] | None:
-    """The first part that JSON cannot carry and what to do about it, depth first."""
-    if value is None or isinstance(value, (bool, int, str)):
-        return None
-    if isinstance(value, float):
-        return (
-            None
-            if math.isfinite(value)
-            else (f"{path} is {value}", "JSON has finite numbers only.")
-        )
-    if isinstance(value, tuple):
-        return (
-            f"{path} is a tuple, which JSON would turn into a list",
-            "Convert it with list(...) first.",
-        )
-    if not isinstance(value, (list, dict)):
-        kind = f"{type(cast('object', value)).__name__}"
-        return (
-            f"{path} is of type {kind}, which is not JSON",
-            "Convert it to text, numbers, lists or dicts.",
-        )
-    return _bad_member(cast("list[Any] | dict[Any, Any]", value), path, above)
-
-
-def _bad_member(
-    value: "list[Any] | dict[Any, Any]", path: str, above: tuple[int, ...]
-) -> tuple[str, str] | None:
-    if id(value) in above:
-        return f"{path} contains itself", "JSON has no references; store a copy without the cycle."
-    if len(above) >= MAX_DEPTH:
-        return f"the value is nested deeper than {MAX_DEPTH} levels", "Split it over several keys."
-    above = (*above, id(value))
-    if isinstance(value, list):
-        return _first(_bad_part(item, f"{path}[{i}]", above) for i, item in enumerate(value))
-    for name in value:
-        if not isinstance(name, str):
-            kind = type(name).__name__
-            return (
-                f"{path} has the key {name!r} of type {kind}",
-                "JSON objects have text keys only.",
-            )
-    return _first(_bad_part(item, f"{path}.{name}", above) for name, item in value.items())
-
-
-def _first(found: Any) -> tuple[str, str] | None:
-    return next((problem for problem in found if problem), None)
-
-
-def _too_deep(text: str, value: Any) -> bool:
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
+def _too_deep(text: str, value: Any, levels: int) -> bool:
+    if text.count("[") + text.count("{") <= levels:
         return False
     level: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
-        inner: list[Any] = []
-        for item in level:
-            inner += [child for child in _children(item) if isinstance(child, (dict, list))]
-        if not inner:
+    for _ in range(levels):
+        level = [
+            child for item in level for child in _children(item) if isinstance(child, (dict, list))
+        ]
+        if not level:
             return False
-        level = inner
     return True
 
 
@@ -211,24 +180,24 @@ def _children(item: Any) -> Iterable[Any]:
     return cast("list[Any]", item)
 
 
-def _read(text: str, start: int) -> tuple[Any, int]:
+def _read(text: str, start: int, reader: json.JSONDecoder = _checker) -> tuple[Any, int]:
     """Read and check the value that starts at `start`: (value, where it ends)."""
     try:
-        return _checker.raw_decode(text, start)
+        return reader.raw_decode(text, start)
     except json.JSONDecodeError as error:
         raise InvalidValue(f"not JSON: {error}") from None
     except RecursionError:
         raise InvalidValue(f"the value is nested deeper than {MAX_DEPTH} levels") from None
     except InvalidValue:
         raise
-    except ValueError:
-        return _big_checker.raw_decode(text, start)
+    except ValueError:  # an integer of more than 4,300 digits
+        return _read(text, start, _big_checker)
 
 
-def _value_at(text: str, start: int) -> tuple[Json, int]:
+def _value_at(text: str, start: int, levels: int) -> tuple[Json, int]:
     value, end = _read(text, start)
     part = Json(text[start:end])
-    if isinstance(value, (dict, list)) and _too_deep(part, value):
+    if isinstance(value, (dict, list)) and _too_deep(part, value, levels):
         raise InvalidValue(f"the value is nested deeper than {MAX_DEPTH} levels")
     return part, end
 
@@ -248,13 +217,20 @@ def check(text: str) -> Json:
     >>> check(' [1, 2] ')
     '[1, 2]'
     """
-    part, end = _value_at(text, _space(text, 0))
+    part, end = _value_at(text, _space(text, 0), MAX_DEPTH)
     _end(text, end)
     return part
 
 
-def members(text: str) -> dict[str, Json]:
-    """The texts of an object's members, each as it was written.
+def within(text: str) -> Json:
+    """Text that was read with more levels around it, as a value of its own: not too deep either."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return Json(text)
+    return check(text)
+
+
+def members(text: str, levels: int = MAX_DEPTH) -> dict[str, Json]:
+    """The texts of an object's members, each as it was written and at most `levels` deep.
 
     >>> members('{"a": 1.50, "b": [ 1 ]}')
     {'a': '1.50', 'b': '[ 1 ]'}
@@ -265,15 +241,15 @@ def members(text: str) -> dict[str, Json]:
         if text[position : position + 1] != '"':
             raise InvalidValue(f"not JSON: a member name was expected at character {position}")
         name, position = _name_at(text, position)
-        found[name], position = _value_at(text, position)
+        found[name], position = _value_at(text, position, levels)
         return position
 
     _each(text, "{", "}", member)
     return found
 
 
-def elements(text: str) -> list[Json]:
-    """The texts of an array's items, each as it was written.
+def elements(text: str, levels: int = MAX_DEPTH) -> list[Json]:
+    """The texts of an array's items, each as it was written and at most `levels` deep.
 
     >>> elements('[1.50, {"a": 2}]')
     ['1.50', '{"a": 2}']
@@ -281,7 +257,7 @@ def elements(text: str) -> list[Json]:
     found: list[Json] = []
 
     def element(position: int) -> int:
-        part, position = _value_at(text, position)
+        part, position = _value_at(text, position, levels)
         found.append(part)
         return position
 
@@ -322,17 +298,22 @@ def _each(text: str, opening: str, closing: str, part: Callable[[int], int]) -> 
 def merge(target: str | None, patch: str) -> Json:
     """JSON Merge Patch (RFC 7396) on texts: what the patch does not name stays as it was written.
 
+    A patch that changes nothing gives the target's very text.
+
     >>> merge('{"a":1.50,"b":{"c":1}}', '{"b":{"c":null,"d":2}}')
     '{"a":1.50,"b":{"d":2}}'
     """
     if not patch.startswith("{"):
         return Json(patch)
-    merged = members(target) if target is not None and target.startswith("{") else {}
+    old = members(target) if target is not None and target.startswith("{") else None
+    merged = dict(old or {})
     for name, change in members(patch).items():
         if change == "null":
             merged.pop(name, None)
         else:
             merged[name] = merge(merged.get(name), change)
+    if merged == old:
+        return Json(target)
     return Json("{" + ",".join(f"{_name(name)}:{text}" for name, text in merged.items()) + "}")
 
 

@@ -36,6 +36,7 @@ from botwire.operations import (
     Usage,
     UsageOf,
 )
+from botwire.operations.checks import listed
 
 if TYPE_CHECKING:
     from botwire.async_memory import AsyncMemory
@@ -216,7 +217,7 @@ class Memory(Handle):
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of these keys in one round trip; keys that do not exist are left out."""
-        return self._run(GetMany(self.namespace, tuple(keys)))
+        return self._run(GetMany(self.namespace, listed(keys)))
 
     def set_many(
         self, values: Mapping[str, Any], *, ttl: float | None = None, sliding: bool = False
@@ -227,7 +228,7 @@ class Memory(Handle):
 
     def delete_many(self, keys: Iterable[str]) -> int:
         """Delete these keys in one round trip; how many of them existed."""
-        return self._run(DeleteMany(self.namespace, tuple(keys)))
+        return self._run(DeleteMany(self.namespace, listed(keys)))
 
     def clear(self, prefix: str = "") -> int:
         """Delete everything under `prefix` at one moment; how many keys."""

@@ -16,7 +16,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 from botwire.errors import InvalidRequest, NotFound
-from botwire.jsontext import Json, decode, elements, members
+from botwire.jsontext import MAX_DEPTH, Json, decode, elements, members
 from botwire.operations.base import Operation
 from botwire.operations.many import Batch, Clear, DeleteMany, Expire, SetMany
 from botwire.operations.reads import Exists, Get, GetMany, Head, Read, Scan, Tail, Usage
@@ -72,6 +72,8 @@ OPERATIONS: dict[str, type[Operation]] = {
     )
 }
 
+WIRE_DEPTH = MAX_DEPTH + 4  # a value may be as deep as ever inside {"operations":[{"values":{"k":
+
 
 def parse(name: str, text: str) -> Operation:
     """Read an operation as it travels.
@@ -79,7 +81,7 @@ def parse(name: str, text: str) -> Operation:
     >>> parse("get", '{"namespace": "agent", "key": "plan"}')
     Get(namespace='agent', key='plan')
     """
-    return _parse(name, members(text))
+    return _parse(name, members(text, WIRE_DEPTH))
 
 
 def _parse(name: str, given: Mapping[str, Json], **known: str) -> Operation:
@@ -110,7 +112,7 @@ def _parse_batch(given: Mapping[str, Json]) -> Batch:
         raise InvalidRequest("a batch has the fields 'namespace' and 'operations'")
     namespace = cast("str", decode(given["namespace"]))
     parts: list[Operation] = []
-    for text in elements(given["operations"]):
-        part = members(text)
+    for text in elements(given["operations"], WIRE_DEPTH):
+        part = members(text, WIRE_DEPTH)
         parts.append(_parse(str(decode(part.pop("op", Json('""')))), part, namespace=namespace))
     return Batch(namespace, tuple(parts))

@@ -5,9 +5,10 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from botwire.operations.checks import name_text
-from botwire.stores.base import Mode
+from botwire.stores.base import Escalate, Mode
 
 if TYPE_CHECKING:
+    from botwire.stores.base import Session
     from botwire.stores.space import Space
 
 __all__ = ["OnKey", "Operation"]
@@ -21,6 +22,7 @@ class Operation:
 
     name: ClassVar[str] = ""
     needs: ClassVar[Mode] = Mode.POINT
+    looks: ClassVar[bool] = False  # whether a glance may be enough (see `look`)
     raw: ClassVar[
         Mapping[str, Callable[[str], Any]]
     ] = {}  # fields that stay JSON text, and their reader
@@ -43,6 +45,10 @@ class Operation:
         """The single keys it works on, so that a store can read them all at once."""
         key = getattr(self, "key", None)
         return () if key is None else (key,)
+
+    def look(self, session: "Session", clock: Callable[[], float]) -> Any:
+        """The reply from a glance at one row, or `Escalate` when it takes more than that."""
+        raise Escalate(self.mode)
 
     def apply(self, space: "Space") -> Any:
         """Do it in one transaction and return the reply as plain data."""

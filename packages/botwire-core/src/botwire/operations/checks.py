@@ -1,9 +1,24 @@
 """What the fields of an operation must be. Each check returns nothing or raises."""
 
+from collections.abc import Iterable
+from typing import cast
+
 from botwire.errors import InvalidKey, InvalidRequest
 from botwire.jsontext import Json
 
-__all__ = ["condition", "expiry", "json_text", "name_text", "prefix_text", "seconds", "whole"]
+__all__ = [
+    "condition",
+    "expiry",
+    "flag",
+    "json_text",
+    "listed",
+    "name_text",
+    "names",
+    "prefix_text",
+    "seconds",
+    "shown",
+    "whole",
+]
 
 MAX_KEY_BYTES = 512
 MAX_SECONDS = 1e11  # a ttl of three thousand years is taken for a mistake
@@ -34,14 +49,38 @@ def _unusual_name(text: str, what: str) -> None:
         )
 
 
+def listed(keys: object) -> tuple[str, ...]:
+    """Several keys. One text is no list of keys: Python would take it for its characters."""
+    if isinstance(keys, (str, bytes, dict)) or not isinstance(keys, Iterable):
+        kind = type(cast("object", keys)).__name__
+        raise InvalidRequest(f"keys must be a list of keys, not of type {kind}", hint="Use [key].")
+    return tuple(cast("Iterable[str]", keys))
+
+
+def names(keys: object) -> tuple[str, ...]:
+    several = listed(keys)
+    for key in several:
+        name_text(key, "key")
+    return several
+
+
 def prefix_text(text: object) -> None:
     if text != "":
         name_text(text, "prefix")
 
 
+def shown(value: object) -> str:
+    """The value in a message: short, and of any size (Python refuses to print huge integers)."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of more than 4,300 digits"
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
 def whole(number: object, what: str, least: int = 0) -> None:
     if type(number) is not int or number < least or number >= 2**63:
-        raise InvalidRequest(f"{what} must be a whole number from {least} up, not {number!r}")
+        raise InvalidRequest(f"{what} must be a whole number from {least} up, not {shown(number)}")
 
 
 def seconds(ttl: object) -> None:
@@ -49,15 +88,19 @@ def seconds(ttl: object) -> None:
         return
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 0 < ttl <= MAX_SECONDS:
         raise InvalidRequest(
-            f"ttl must be a number of seconds above 0, not {ttl!r}",
+            f"ttl must be a number of seconds above 0, not {shown(ttl)}",
             hint="Leave ttl out for an entry that does not expire; delete(key) ends one now.",
         )
 
 
+def flag(value: object, what: str) -> None:
+    if type(value) is not bool:
+        raise InvalidRequest(f"{what} must be True or False, not {shown(value)}")
+
+
 def expiry(ttl: object, sliding: object) -> None:
     seconds(ttl)
-    if type(sliding) is not bool:
-        raise InvalidRequest(f"sliding must be True or False, not {sliding!r}")
+    flag(sliding, "sliding")
     if sliding and ttl is None:
         raise InvalidRequest(
             "sliding needs a ttl", hint="Say how long it lives unread: ttl=7 * 86400."

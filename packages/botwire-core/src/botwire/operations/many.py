@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botwire.errors import InvalidRequest
 from botwire.jsontext import Json, members
 from botwire.operations.base import Operation
-from botwire.operations.checks import expiry, json_text, name_text, prefix_text, seconds
+from botwire.operations.checks import expiry, json_text, name_text, names, prefix_text, seconds
 from botwire.stores.base import Mode, Row
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ class DeleteMany(Operation):
 
     def __post_init__(self) -> None:
         Operation.__post_init__(self)
-        object.__setattr__(self, "keys", tuple(self.keys))
-        for key in self.keys:
-            name_text(key, "key")
+        object.__setattr__(self, "keys", names(self.keys))
 
     def apply(self, space: "Space") -> dict[str, Any]:
         space.load(self.keys)

@@ -1,17 +1,17 @@
 """Operations that read. `Get` and `Tail` and whatever else gives values renew a sliding ttl."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from botwire.errors import InvalidRequest
 from botwire.jsontext import Json
 from botwire.operations.base import OnKey, Operation
-from botwire.operations.checks import name_text, prefix_text, whole
+from botwire.operations.checks import flag, names, prefix_text, whole
 from botwire.operations.results import MISSING, Entry, Page, UsageOf, entry_of, value_of
-from botwire.stores.base import Mode, Row
+from botwire.stores.base import Escalate, Mode, Row
 
 if TYPE_CHECKING:
+    from botwire.stores.base import Session
     from botwire.stores.space import Space
 
 __all__ = [
@@ -35,6 +35,18 @@ class Get(OnKey):
     """The value of a key; reply None when it does not exist."""
 
     name = "get"
+    looks = True
+
+    def look(self, session: "Session", clock: Callable[[], float]) -> dict[str, Any] | None:
+        found = session.glance(self.namespace, self.key)
+        if found is None:
+            return None
+        value, version, expires_at, special = found
+        if expires_at is not None and expires_at <= clock():
+            return None
+        if special:
+            raise Escalate(Mode.POINT)
+        return {"value": Json(value), "version": version}
 
     def apply(self, space: "Space") -> dict[str, Any] | None:
         row = space.read(self.key)
@@ -77,6 +89,11 @@ class Exists(OnKey):
     """Whether a key exists. Looking is not reading: nothing is renewed."""
 
     name = "exists"
+    looks = True
+
+    def look(self, session: "Session", clock: Callable[[], float]) -> dict[str, Any]:
+        found = session.glance(self.namespace, self.key)
+        return {"exists": found is not None and (found[2] is None or found[2] > clock())}
 
     def apply(self, space: "Space") -> dict[str, Any]:
         return {"exists": space.row(self.key) is not None}
@@ -117,9 +134,7 @@ class GetMany(Operation):
 
     def __post_init__(self) -> None:
         Operation.__post_init__(self)
-        object.__setattr__(self, "keys", tuple(self.keys))
-        for key in self.keys:
-            name_text(key, "key")
+        object.__setattr__(self, "keys", names(self.keys))
 
     def apply(self, space: "Space") -> dict[str, Any]:
         space.load(self.keys)
@@ -155,9 +170,8 @@ class Scan(Operation):
             prefix_text(self.after)
         whole(self.limit, "limit", 1)
         whole(self.newer_than, "newer_than")
-        for flag in (self.reverse, self.values):
-            if type(flag) is not bool:
-                raise InvalidRequest(f"reverse and values must be True or False, not {flag!r}")
+        flag(self.reverse, "reverse")
+        flag(self.values, "values")
 
     def apply(self, space: "Space") -> dict[str, Any]:
         limit = min(self.limit, PAGE)

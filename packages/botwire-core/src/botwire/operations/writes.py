@@ -6,11 +6,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from botwire.errors import InvalidRequest, WrongType
-from botwire.jsontext import Json, decode, elements, encode, merge
+from botwire.jsontext import Json, decode, elements, encode, merge, within
 from botwire.operations.base import OnKey
-from botwire.operations.checks import condition, expiry, json_text, seconds, whole
+from botwire.operations.checks import condition, expiry, flag, json_text, seconds, shown, whole
 from botwire.operations.results import MISSING, value_of
-from botwire.stores.base import Mode
+from botwire.stores.base import Mode, Row
 
 if TYPE_CHECKING:
     from botwire.stores.space import Space
@@ -31,16 +31,18 @@ class Set(OnKey):
     if_version: int | None = None
     keep_ttl: bool = False
     needs = Mode.WRITE
-    raw = MappingProxyType({"value": Json})
+    raw = MappingProxyType({"value": within})
 
     def __post_init__(self) -> None:
         OnKey.__post_init__(self)
         json_text(self.value)
-        if self.ttl is not None or self.sliding:
+        if self.ttl is not None or self.sliding is not False:
             expiry(self.ttl, self.sliding)
         condition(self.if_version)
-        if self.keep_ttl and self.ttl is not None:
-            raise InvalidRequest("keep_ttl and ttl exclude each other", hint="Say one of them.")
+        if self.keep_ttl is not False:
+            flag(self.keep_ttl, "keep_ttl")
+            if self.ttl is not None:
+                raise InvalidRequest("keep_ttl and ttl exclude each other", hint="Say one of them.")
 
     def apply(self, space: "Space") -> dict[str, Any]:
         old = space.row(self.key)
@@ -145,7 +147,7 @@ class Increment(OnKey):
     by: Json = ONE
     ttl: float | None = None
     needs = Mode.WRITE
-    raw = MappingProxyType({"by": Json})
+    raw = MappingProxyType({"by": within})
 
     def __post_init__(self) -> None:
         OnKey.__post_init__(self)
@@ -201,10 +203,15 @@ class Append(OnKey):
     def apply(self, space: "Space") -> dict[str, Any]:
         row = space.row(self.key)
         space.check(self.key, row, self.if_version)
-        if not self.items and row is not None:
+        if row is not None and self._changes_nothing(space, row):
             return {"length": space.length(row), "version": row.version}
         new = space.append(self.key, self.items, self.max_items, self.ttl, self.sliding)
         return {"length": space.length(new), "version": new.version}
+
+    def _changes_nothing(self, space: "Space", row: Row) -> bool:
+        if self.items or self.ttl is not None:
+            return False
+        return self.max_items is None or space.length(row) <= self.max_items
 
     def result(self, reply: Any) -> int:
         return reply["length"]
@@ -219,7 +226,7 @@ class Merge(OnKey):
     ttl: float | None = None
     if_version: int | None = None
     needs = Mode.WRITE
-    raw = MappingProxyType({"patch": Json})
+    raw = MappingProxyType({"patch": within})
 
     def __post_init__(self) -> None:
         OnKey.__post_init__(self)
@@ -234,7 +241,7 @@ class Merge(OnKey):
             return {"version": space.put(self.key, merge(None, self.patch), ttl=self.ttl).version}
         text = space.text(row)
         merged = merge(text, self.patch)
-        if self.ttl is None and decode(merged) == decode(text):
+        if self.ttl is None and merged == text:
             return {"version": row.version}
         return {"version": space.revise(row, merged, self.ttl).version}
 
@@ -248,5 +255,7 @@ def _sum(number: Any, by: Any) -> Any:
     except OverflowError:  # an integer too large for a float
         total = math.inf
     if isinstance(total, float) and not math.isfinite(total):
-        raise InvalidRequest(f"{number} + {by} is too large for a number with a fraction")
+        raise InvalidRequest(
+            f"{shown(number)} + {shown(by)} is too large for a number with a fraction"
+        )
     return total

@@ -89,6 +89,14 @@ class Escalate(Exception):
 class Session(Protocol):
     """One transaction on an engine: rows in, rows out. Every call names its namespace."""
 
+    def glance(self, namespace: str, key: str) -> tuple[str, int, float | None, int] | None:
+        """(value, version, expires_at, special) of a row.
+
+        Special: there is more to reading it, because it is sliding, has chunks, or is too large to
+        be read in passing (its value is then '').
+        """
+        ...
+
     def row(self, namespace: str, key: str) -> Row | None: ...
     def rows(self, namespace: str, keys: Sequence[str]) -> list[Row]: ...
     def scan(

@@ -86,9 +86,10 @@ class Space:
     def row(self, key: str) -> Row | None:
         """The row if it exists now."""
         row = self.raw(key)
-        if row is None or row.expires_at is None or row.expires_at > self.now:
-            return row
-        return None
+        return row if self._alive(row) else None
+
+    def _alive(self, row: Row | None) -> bool:
+        return row is not None and (row.expires_at is None or row.expires_at > self.now)
 
     def read(self, key: str) -> Row | None:
         """The row if it exists now; a sliding one lives on from this moment."""
@@ -131,6 +132,7 @@ class Space:
 
     def length(self, row: Row) -> int:
         """How many items a list has."""
+        self._must_be_list(row)
         return row.end - row.head if row.end else len(elements(row.value))
 
     def scan(
@@ -195,7 +197,7 @@ class Space:
             )
         self._charge_write()
         if limits.namespace_bytes is not None:
-            self._charge_bytes(bytes_ + size(key) - _weight(old), limits.namespace_bytes)
+            self._charge_bytes(bytes_ + size(key), old, limits.namespace_bytes)
 
     def _charge_write(self) -> None:
         limit = self.limits.writes_per_day
@@ -207,10 +209,11 @@ class Space:
                 "writes", limit, writes, f"has made {writes:,} of {limit:,} writes today", reset
             )
 
-    def _charge_bytes(self, more: int, limit: int) -> None:
-        if more <= 0 or self.ledger.bytes + more <= limit:
+    def _charge_bytes(self, wanted: int, old: Row | None, limit: int) -> None:
+        if wanted <= _weight(old) or self.ledger.bytes + wanted - _weight(old) <= limit:
             return
-        _, used = self.used()
+        _, used = self.used()  # without what has expired, so an expired row makes no more room
+        more = wanted - (_weight(old) if self._alive(old) else 0)
         if used + more > limit:
             state = f"holds {used:,} of {limit:,} bytes and would need {more:,} more"
             self._quota("storage", limit, used, state, None)
@@ -361,7 +364,6 @@ class Space:
 
     def _change(self, old: Row | None, new: Row) -> Row:
         """Stage a new state of a key: the next version, one write, its size in the ledger."""
-        alive = old is not None and (old.expires_at is None or old.expires_at > self.now)
         version = self._take_version()
         self._count_write()
         ledger = self.ledger
@@ -369,7 +371,7 @@ class Space:
         self._ledger = ledger._replace(
             entries=ledger.entries + (old is None), bytes=ledger.bytes + grown
         )
-        created = old.created_at if alive and old is not None else self.now
+        created = old.created_at if old is not None and self._alive(old) else self.now
         return self._stage(new._replace(version=version, created_at=created, updated_at=self.now))
 
     def _take_version(self) -> int:

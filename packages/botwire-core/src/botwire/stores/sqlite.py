@@ -14,11 +14,14 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from botwire.errors import BotWireError, Busy, StorageFull, Unavailable
 from botwire.stores.base import Chunk, Ledger, Limits, Mode, Row
 from botwire.stores.store import Store
+
+if TYPE_CHECKING:
+    from botwire.operations import Operation
 
 __all__ = ["SQLiteStore"]
 
@@ -52,6 +55,11 @@ CREATE TABLE replies (
 _COLUMNS: LiteralString = (
     'key, value, version, bytes, created_at, updated_at, expires_at, ttl, sliding, head, mid, "end"'
 )
+_PATIENCE = f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}"
+# Few columns: turning them into Python objects costs as much as finding the row.
+_GLANCE: LiteralString = """SELECT CASE WHEN bytes <= 65536 THEN value ELSE '' END, version,
+    expires_at, sliding OR mid > head OR bytes > 65536
+    FROM entries WHERE namespace = ? AND key = ?"""
 _ROW: LiteralString = f"SELECT {_COLUMNS} FROM entries WHERE namespace = ? AND key = ?"
 _SCAN: LiteralString = f"""SELECT {_COLUMNS} FROM entries
     WHERE namespace = ? AND key >= ? AND key > ?
@@ -74,13 +82,16 @@ _inherited: list[sqlite3.Connection] = []  # kept for ever: closing them would d
 class SQLiteSession:
     """One transaction on one connection (see `botwire.stores.base.Session`)."""
 
-    __slots__ = ("_run",)
+    __slots__ = ("connection",)
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._run = connection
+        self.connection = connection
+
+    def glance(self, namespace: str, key: str) -> tuple[str, int, float | None, int] | None:
+        return self.connection.execute(_GLANCE, (namespace, key)).fetchone()
 
     def row(self, namespace: str, key: str) -> Row | None:
-        found = self._run.execute(_ROW, (namespace, key)).fetchone()
+        found = self.connection.execute(_ROW, (namespace, key)).fetchone()
         return None if found is None else Row._make(found)
 
     def rows(self, namespace: str, keys: Sequence[str]) -> list[Row]:
@@ -104,10 +115,10 @@ class SQLiteSession:
             sql += " AND key < ?"
             bounds.append(last)
         sql += " ORDER BY key DESC LIMIT ?" if reverse else " ORDER BY key LIMIT ?"
-        return [Row._make(found) for found in self._run.execute(sql, (*bounds, limit))]
+        return [Row._make(found) for found in self.connection.execute(sql, (*bounds, limit))]
 
     def chunks(self, namespace: str, key: str, first: int, last: int) -> list[Chunk]:
-        found = self._run.execute(
+        found = self.connection.execute(
             "SELECT start, count, text FROM chunks WHERE namespace = ? AND key = ?"
             " AND start < ? AND start + count > ? ORDER BY start",
             (namespace, key, last, first),
@@ -115,68 +126,70 @@ class SQLiteSession:
         return [Chunk._make(chunk) for chunk in found]
 
     def ledger(self, namespace: str) -> Ledger | None:
-        found = self._run.execute(
+        found = self.connection.execute(
             "SELECT version, entries, bytes, day, writes FROM namespaces WHERE namespace = ?",
             (namespace,),
         ).fetchone()
         return None if found is None else Ledger._make(found)
 
     def expired(self, now: float, limit: int, namespace: str | None) -> list[tuple[str, Row]]:
-        found = self._run.execute(_EXPIRED, (now, limit)).fetchall()
+        found = self.connection.execute(_EXPIRED, (now, limit)).fetchall()
         return [(name, Row._make(row)) for name, *row in found if namespace in (None, name)]
 
     def expired_size(self, namespace: str, now: float) -> tuple[int, int]:
-        return self._run.execute(
+        return self.connection.execute(
             "SELECT count(*), coalesce(sum(bytes + length(CAST(key AS BLOB))), 0) FROM entries"
             " WHERE expires_at <= ? AND namespace = ?",
             (now, namespace),
         ).fetchone()
 
     def recall(self, namespace: str, idempotency_key: str) -> tuple[str, str] | None:
-        return self._run.execute(
+        return self.connection.execute(
             "SELECT fingerprint, reply FROM replies WHERE namespace = ? AND idempotency_key = ?",
             (namespace, idempotency_key),
         ).fetchone()
 
     def namespaces(self, after: str, limit: int) -> list[str]:
-        found = self._run.execute(
+        found = self.connection.execute(
             "SELECT namespace FROM namespaces WHERE namespace > ? ORDER BY namespace LIMIT ?",
             (after, limit),
         )
         return [name for (name,) in found]
 
     def save_rows(self, namespace: str, rows: Sequence[Row]) -> None:
-        self._run.executemany(_SAVE, [(namespace, *row) for row in rows])
+        self.connection.executemany(_SAVE, [(namespace, *row) for row in rows])
 
     def remove_rows(self, namespace: str, keys: Sequence[str]) -> None:
-        self._run.executemany(
+        self.connection.executemany(
             "DELETE FROM entries WHERE namespace = ? AND key = ?",
             [(namespace, key) for key in keys],
         )
 
     def save_chunk(self, namespace: str, key: str, chunk: Chunk) -> None:
-        self._run.execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", (namespace, key, *chunk))
+        self.connection.execute(
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", (namespace, key, *chunk)
+        )
 
     def remove_chunks(self, namespace: str, key: str, before: int | None) -> None:
-        self._run.execute(
+        self.connection.execute(
             "DELETE FROM chunks WHERE namespace = ? AND key = ? AND start < ?",
             (namespace, key, 2**62 if before is None else before),
         )
 
     def save_ledger(self, namespace: str, ledger: Ledger) -> None:
-        self._run.execute(_SAVE_LEDGER, (namespace, *ledger))
+        self.connection.execute(_SAVE_LEDGER, (namespace, *ledger))
 
     def remember(
         self, namespace: str, idempotency_key: str, fingerprint: str, reply: str, until: float
     ) -> None:
-        self._run.execute(
+        self.connection.execute(
             "INSERT INTO replies VALUES (?, ?, ?, ?, ?)",
             (namespace, idempotency_key, fingerprint, reply, until),
         )
 
     def forget_replies(self, now: float, limit: int) -> None:
         # Replies are kept in the order they came, so the oldest are the first rows.
-        self._run.execute(
+        self.connection.execute(
             "DELETE FROM replies WHERE rowid IN (SELECT rowid FROM replies ORDER BY rowid LIMIT ?)"
             " AND expires_at <= ?",
             (limit, now),
@@ -184,40 +197,45 @@ class SQLiteSession:
 
     @contextmanager
     def savepoint(self) -> Generator[None]:
-        self._run.execute("SAVEPOINT part")
+        self.connection.execute("SAVEPOINT part")
         try:
             yield
         except BaseException:
-            self._run.execute("ROLLBACK TO part")
+            self.connection.execute("ROLLBACK TO part")
             raise
         finally:
-            self._run.execute("RELEASE part")
+            self.connection.execute("RELEASE part")
 
 
 class _Transaction:
     """Borrows a connection for one transaction. A class, since every read passes here."""
 
-    __slots__ = ("_connection", "_mode", "_store")
+    __slots__ = ("_mode", "_session", "_store", "_wait")
 
-    def __init__(self, store: "SQLiteStore", mode: Mode) -> None:
+    def __init__(self, store: "SQLiteStore", mode: Mode, wait: bool) -> None:
         self._store = store
         self._mode = mode
+        self._wait = wait
 
     def __enter__(self) -> SQLiteSession:
         try:
-            self._connection = self._store.borrow(self._mode)
-            if self._mode is Mode.WRITE:
-                self._connection.execute("BEGIN IMMEDIATE")
-            elif self._mode is Mode.SNAPSHOT:
-                self._connection.execute("BEGIN")
+            session = self._session = self._store.borrow(self._mode)
         except sqlite3.Error as error:
             raise self._store.failure(error) from error
-        return SQLiteSession(self._connection)
+        try:
+            if self._mode is Mode.WRITE:
+                _begin(session.connection, self._wait)
+            elif self._mode is Mode.SNAPSHOT:
+                session.connection.execute("BEGIN")
+        except sqlite3.Error as error:
+            self._store.give_back(self._mode, session)
+            raise self._store.failure(error) from error
+        return session
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
-        connection = self._connection
+        connection = self._session.connection
         try:
             if self._mode is not Mode.POINT:
                 connection.execute("COMMIT" if error is None else "ROLLBACK")
@@ -228,9 +246,20 @@ class _Transaction:
                 error if isinstance(error, sqlite3.Error) else problem
             ) from problem
         finally:
-            self._store.give_back(self._mode, connection)
+            self._store.give_back(self._mode, self._session)
         if isinstance(error, sqlite3.Error):
             raise self._store.failure(error) from error
+
+
+def _begin(connection: sqlite3.Connection, wait: bool) -> None:
+    if wait:
+        connection.execute("BEGIN IMMEDIATE")
+        return
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    finally:
+        connection.execute(_PATIENCE)
 
 
 class SQLiteStore(Store):
@@ -251,16 +280,29 @@ class SQLiteStore(Store):
     ) -> None:
         super().__init__(limits, clock)
         self.path = None if path is None else Path(path).expanduser()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[SQLiteSession] = []
         self._all: list[sqlite3.Connection] = []
-        self._writer: sqlite3.Connection | None = None
+        self._writer: SQLiteSession | None = None
         # In the process alone there is one connection, and who uses it holds this lock.
         self._only = threading.RLock()
 
-    def session(self, mode: Mode) -> AbstractContextManager[SQLiteSession]:
-        return _Transaction(self, mode)
+    def session(self, mode: Mode, wait: bool = True) -> AbstractContextManager[SQLiteSession]:
+        return _Transaction(self, mode, wait)
 
-    def borrow(self, mode: Mode) -> sqlite3.Connection:
+    def look(self, operation: "Operation") -> Any:
+        """Answer from a glance at one row; the shortest way there is, since most reads take it."""
+        try:
+            session = self._idle.pop()
+        except IndexError:
+            return super().look(operation)
+        try:
+            return operation.look(session, self.clock)
+        except sqlite3.Error as error:
+            raise self.failure(error) from error
+        finally:
+            self._idle.append(session)
+
+    def borrow(self, mode: Mode) -> SQLiteSession:
         if self.path is None:
             self._only.acquire()
             try:
@@ -275,13 +317,13 @@ class SQLiteStore(Store):
         try:
             return self._idle.pop()
         except IndexError:
-            return self._connect()
+            return SQLiteSession(self._connect())
 
-    def give_back(self, mode: Mode, connection: sqlite3.Connection) -> None:
+    def give_back(self, mode: Mode, session: SQLiteSession) -> None:
         if self.path is None:
             self._only.release()
         elif mode is not Mode.WRITE:
-            self._idle.append(connection)
+            self._idle.append(session)
 
     def close(self) -> None:
         with self._lock, self._only:
@@ -304,16 +346,16 @@ class SQLiteStore(Store):
     def backup(self, target: str | Path) -> None:
         """Copy everything into a new SQLite file while others go on reading and writing."""
         with self.session(Mode.POINT) as _, sqlite3.connect(target) as copy:
-            source = self._open_writer() if self.path is None else self._connect()
+            source = self._open_writer().connection if self.path is None else self._connect()
             source.backup(copy)
         copy.close()
 
-    def _open_writer(self) -> sqlite3.Connection:
+    def _open_writer(self) -> SQLiteSession:
         with self._only:
             if self._writer is None:
                 connection = self._connect()
                 self._prepare(connection)
-                self._writer = connection
+                self._writer = SQLiteSession(connection)
             return self._writer
 
     def _connect(self) -> sqlite3.Connection:

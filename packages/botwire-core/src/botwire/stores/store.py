@@ -13,8 +13,9 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from botwire.errors import BotWireError, IdempotencyMismatch, Unavailable
@@ -100,8 +101,12 @@ class Store(ABC):
         self._swept_at = 0.0
 
     @abstractmethod
-    def session(self, mode: Mode) -> AbstractContextManager[Session]:
-        """One transaction: committed when the block ends, undone when it raises."""
+    def session(self, mode: Mode, wait: bool = True) -> AbstractContextManager[Session]:
+        """One transaction: committed when the block ends, undone when it raises.
+
+        Raises:
+            Busy: others held the store for too long, or, with `wait=False`, at all.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -119,6 +124,11 @@ class Store(ABC):
 
     def run(self, operation: "Operation") -> Any:
         """Apply one operation and return its reply (plain data in which values are `Json`)."""
+        if operation.looks:
+            try:
+                return self.look(operation)
+            except Escalate:
+                pass
         mode = operation.mode
         while mode is not Mode.WRITE:
             try:
@@ -126,6 +136,11 @@ class Store(ABC):
             except Escalate as needed:
                 mode = needed.mode
         return self.write(operation)
+
+    def look(self, operation: "Operation") -> Any:
+        """Answer from a glance at one row, or raise `Escalate`."""
+        with self.session(Mode.POINT) as session:
+            return operation.look(session, self.clock)
 
     def read(self, operation: "Operation", mode: Mode) -> Any:
         """Apply an operation that changes nothing, or raise `Escalate`."""
@@ -151,7 +166,8 @@ class Store(ABC):
 
     def _commit(self, tickets: Sequence[Ticket]) -> None:
         try:
-            self._commit_group(tickets)
+            with self.session(Mode.WRITE) as session:
+                self._apply(session, tickets)
         except Exception as error:  # the transaction was undone, so every ticket has failed
             for ticket in tickets:
                 ticket.fail(error)
@@ -162,21 +178,56 @@ class Store(ABC):
         for ticket in tickets:
             ticket.done = True
 
-    def _commit_group(self, tickets: Sequence[Ticket]) -> None:
-        spaces: dict[str, Space] = {}
-        with self.session(Mode.WRITE) as session:
+    def begin(self, tickets: Sequence[Ticket]) -> Callable[[], None] | None:
+        """Apply these writes here and now; returns what makes them durable, None if others write.
+
+        This splits `commit` for event loops: applying is quick and can happen on the loop's thread,
+        while waiting for the disk belongs in another. The tickets are done when the returned
+        function has run; after None they are untouched.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        transaction = self.session(Mode.WRITE, wait=False)
+        try:
+            with ExitStack() as stack:
+                self._apply(stack.enter_context(transaction), tickets)
+                stack.pop_all()  # the transaction stays open for `_finish`
+        except BotWireError:  # `commit` will meet it again and report it
+            self._lock.release()
+            return None
+        except BaseException:
+            self._lock.release()
+            raise
+        return partial(self._finish, transaction, tickets)
+
+    def _finish(
+        self, transaction: AbstractContextManager[Session], tickets: Sequence[Ticket]
+    ) -> None:
+        try:
+            transaction.__exit__(None, None, None)
+        except Exception as error:  # the transaction was undone, so every ticket has failed
             for ticket in tickets:
-                name = ticket.operation.namespace
-                space = spaces.get(name)
-                if space is None:
-                    space = spaces[name] = self.space(session, name, Mode.WRITE)
-                self._serve(ticket, space)
-            for space in spaces.values():
-                space.flush()
-            self._sweep_if_due(session)
+                ticket.fail(error)
+        finally:
+            self._lock.release()
+        for ticket in tickets:
+            ticket.done = True
+
+    def _apply(self, session: Session, tickets: Sequence[Ticket]) -> None:
+        spaces: dict[str, Space] = {}
+        for ticket in tickets:
+            name = ticket.operation.namespace
+            space = spaces.get(name)
+            if space is None:
+                space = spaces[name] = self.space(session, name, Mode.WRITE)
+            self._serve(ticket, space)
+        for space in spaces.values():
+            space.flush()
+        self._sweep_if_due(session)
 
     @staticmethod
     def _serve(ticket: Ticket, space: Space) -> None:
+        ticket.error = None
         try:
             ticket.reply = _apply_once(ticket.operation, ticket.once, space)
         except BotWireError as error:  # it changed nothing; the others in the group go on
@@ -219,8 +270,6 @@ def _apply_once(operation: "Operation", once: Once | None, space: Space) -> Any:
 
 
 def _sweep(store: Store, session: Session, now: float) -> None:
-    from botwire.stores.space import Space
-
     spaces: dict[str, Space] = {}
     for namespace, row in session.expired(now, SWEEP_ROWS, None):
         if namespace not in spaces:
