@@ -1,0 +1,105 @@
+"""What all tests here rely on: a memory of the test's own, both faces, and nobody is called."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"  # read when haystack is imported
+sys.path.insert(0, str(Path(__file__).parent))  # for haystack_scripts, the scripted models
+
+from haystack_integrations.chat_message_stores.botwire import BotWireChatMessageStore
+from haystack_integrations.common.botwire import Backed
+from haystack_integrations.memory_stores.botwire import BotWireMemoryStore
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test calls out to {address!r}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.delenv("BOTWIRE_URL", raising=False)
+    monkeypatch.delenv("BOTWIRE_API_KEY", raising=False)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """An embedded memory of this test's own."""
+    return f"sqlite:///{tmp_path}/memory.db"
+
+
+@pytest.fixture
+def made() -> Iterator[Callable[..., Any]]:
+    """Keeps what is made with it until the test ends, and closes it then."""
+    things: list[Any] = []
+
+    def keep(thing: Any) -> Any:
+        things.append(thing)
+        return thing
+
+    yield keep
+    for thing in things:
+        thing.close()
+
+
+@pytest.fixture
+def store(url: str, made: Callable[..., Any]) -> BotWireChatMessageStore:
+    return made(BotWireChatMessageStore("test", url=url))
+
+
+@pytest.fixture
+def memories(url: str, made: Callable[..., Any]) -> BotWireMemoryStore:
+    return made(BotWireMemoryStore("test", url=url))
+
+
+@pytest.fixture(params=["sync", "async"])
+def does(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """`does(thing, "method", ...)` calls `method` or awaits `method_async`."""
+
+    def call(thing: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        if request.param == "sync":
+            return getattr(thing, method)(*args, **kwargs)
+
+        async def awaited() -> Any:
+            return await getattr(thing, f"{method}_async")(*args, **kwargs)
+
+        return asyncio.run(awaited())
+
+    return call
+
+
+@pytest.fixture
+def operations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the operations that objects of this package run, in order."""
+    seen: list[str] = []
+    drive = Backed.drive
+
+    def watched(self: Backed, flow: Any) -> Any:
+        def through() -> Any:
+            result, error = None, None
+            while True:
+                try:
+                    operation = flow.throw(error) if error else flow.send(result)
+                except StopIteration as done:
+                    return done.value
+                seen.append(operation.name)
+                error = None
+                try:
+                    result = yield operation
+                except Exception as met:
+                    error = met
+
+        return drive(self, through())
+
+    monkeypatch.setattr(Backed, "drive", watched)
+    return seen
