@@ -99,6 +99,19 @@ OPERATIONS: Operations = {
         _object(entries={"type": "array", "items": FACTS}, cursor={"type": ["string", "null"]}),
         {"entries": [], "cursor": None},
     ),
+    "linked": (
+        "A page of entries, and the entries that their values name in `links`", {},
+        {
+            "prefix": TEXT, "after": {**TEXT, "type": ["string", "null"]},
+            "limit": {"type": "integer", "minimum": 1}, "reverse": FLAG,
+        },
+        {"prefix": "run:", "limit": 1, "reverse": True},
+        _object(
+            entries={"type": "array", "items": FACTS}, cursor={"type": ["string", "null"]},
+            linked={"type": "array", "items": FACTS},
+        ),
+        {"entries": [], "cursor": None, "linked": []},
+    ),
     "usage": (
         "What a namespace holds and may hold", {}, {}, {},
         _object(

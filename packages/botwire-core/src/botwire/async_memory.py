@@ -54,7 +54,7 @@ class AsyncMemory(Handle):
             return await telemetry.observe_async(operation, connection)
         return operation.result(await connection.run_async(operation))
 
-    async def _drive(self, flow: Flow) -> Any:
+    async def drive(self, flow: Flow) -> Any:
         try:
             step = next(flow)
             while True:
@@ -108,7 +108,7 @@ class AsyncMemory(Handle):
         ttl: float | None = None,
         sliding: bool = False,
     ) -> Any:
-        return await self._drive(updating(self.namespace, key, function, default, ttl, sliding))
+        return await self.drive(updating(self.namespace, key, function, default, ttl, sliding))
 
     async def increment(self, key: str, by: float = 1, *, ttl: float | None = None) -> Any:
         return await self._run(Increment(self.namespace, key, encode(by), ttl))
@@ -164,7 +164,7 @@ class AsyncMemory(Handle):
 
     async def list_keys(self, prefix: str = "") -> list[str]:
         scan = Scan(self.namespace, prefix, limit=PAGE, values=False)
-        return [entry.key for entry in await self._drive(pages(scan))]
+        return [entry.key for entry in await self.drive(pages(scan))]
 
     async def items(self, prefix: str = "") -> AsyncIterator[tuple[str, Any]]:
         async for entry in self.entries(prefix):

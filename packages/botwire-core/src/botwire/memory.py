@@ -72,8 +72,12 @@ class Memory(Handle):
             return telemetry.observe(operation, connection)
         return operation.result(connection.run(operation))
 
-    def _drive(self, flow: Flow) -> Any:
-        """Run what a flow yields; anything but an operation goes back to it as it is."""
+    def drive(self, flow: Flow) -> Any:
+        """Run a flow: a generator that yields operations and is sent their results.
+
+        It writes what takes several round trips once for both faces. Anything else that it yields
+        goes back to it as it is (awaited by `AsyncMemory`), and a `Conflict` is raised in it.
+        """
         try:
             step = next(flow)
             while True:
@@ -155,7 +159,7 @@ class Memory(Handle):
         >>> memory.update("tags", lambda tags: sorted({*tags, "new"}), default=[])
         ['new']
         """
-        return self._drive(updating(self.namespace, key, function, default, ttl, sliding))
+        return self.drive(updating(self.namespace, key, function, default, ttl, sliding))
 
     def increment(self, key: str, by: float = 1, *, ttl: float | None = None) -> Any:
         """Add `by` to the number at `key` (0 if missing) and return the sum.
@@ -237,7 +241,7 @@ class Memory(Handle):
     def list_keys(self, prefix: str = "") -> list[str]:
         """All keys that start with `prefix`, in code-point order."""
         scan = Scan(self.namespace, prefix, limit=PAGE, values=False)
-        return [entry.key for entry in self._drive(pages(scan))]
+        return [entry.key for entry in self.drive(pages(scan))]
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """Keys that start with `prefix` with their values, in order; one round trip a page."""

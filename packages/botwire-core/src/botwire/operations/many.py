@@ -84,7 +84,7 @@ class Clear(Operation):
         prefix_text(self.prefix)
 
     def apply(self, space: "Space") -> dict[str, Any]:
-        return {"deleted": _remove(space, _everything(space, self.prefix))}
+        return {"deleted": _remove(space, _everything(space, self.prefix, values=False))}
 
     def result(self, reply: Any) -> int:
         return reply["deleted"]
@@ -155,7 +155,7 @@ class Expire(Operation):
             )
 
     def apply(self, space: "Space") -> dict[str, Any]:
-        rows = _everything(space, self.prefix)
+        rows = _everything(space, self.prefix, values=True)
         with space.all_or_nothing():
             for row in rows:
                 space.set_expiry(row, self.ttl)
@@ -165,10 +165,10 @@ class Expire(Operation):
         return reply["touched"]
 
 
-def _everything(space: "Space", prefix: str) -> list[Row]:
+def _everything(space: "Space", prefix: str, *, values: bool) -> list[Row]:
     rows: list[Row] = []
     while True:
-        page = space.scan(prefix, rows[-1].key if rows else None, PAGE)
+        page = space.scan(prefix, rows[-1].key if rows else None, PAGE, values=values)
         rows += page
         if len(page) < PAGE:
             return rows

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from botwire.jsontext import Json
+from botwire.jsontext import Json, decode, members
 from botwire.operations.base import OnKey, Operation
 from botwire.operations.checks import flag, names, prefix_text, whole
 from botwire.operations.results import MISSING, Entry, Page, UsageOf, entry_of, value_of
@@ -20,6 +20,7 @@ __all__ = [
     "Get",
     "GetMany",
     "Head",
+    "Linked",
     "Read",
     "Scan",
     "Tail",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 PAGE = 1000  # entries a page holds at most
+EMPTY = Json("[]")
 PAGE_BYTES = 4_000_000  # a page of values ends after about this many
 
 
@@ -176,13 +178,18 @@ class Scan(Operation):
     def apply(self, space: "Space") -> dict[str, Any]:
         limit = min(self.limit, PAGE)
         rows = space.scan(
-            self.prefix, self.after, limit + 1, reverse=self.reverse, newer_than=self.newer_than
+            self.prefix,
+            self.after,
+            limit + 1,
+            reverse=self.reverse,
+            newer_than=self.newer_than,
+            values=self.values,
         )
         shown = rows[:limit]
-        if not self.values:
-            entries = [_facts(space, row) for row in shown]
-        else:
+        if self.values:
             entries = [_full(space, row) for row in _up_to(shown, PAGE_BYTES)]
+        else:
+            entries = [_facts(space, row) for row in shown]
         return {
             "entries": entries,
             "cursor": entries[-1]["key"] if len(entries) < len(rows) else None,
@@ -194,6 +201,45 @@ class Scan(Operation):
     def after_cursor(self, cursor: str | None) -> "Scan | None":
         """The scan of the next page, or None behind the last one."""
         return None if cursor is None else replace(self, after=cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class Linked(Operation):
+    """A page of entries as `Scan` gives it, with the entries that their values name.
+
+    An object names entries by its member `links`, a list of keys; those that do not exist are left
+    out. It reads a small document and the big parts it stands for in one round trip.
+    """
+
+    name = "linked"
+    prefix: str = ""
+    after: str | None = None
+    limit: int = PAGE
+    reverse: bool = False
+    needs = Mode.SNAPSHOT
+
+    def __post_init__(self) -> None:
+        self._scan()  # which has the same fields under the same rules
+
+    def _scan(self) -> Scan:
+        return Scan(self.namespace, self.prefix, self.after, self.limit, self.reverse)
+
+    def apply(self, space: "Space") -> dict[str, Any]:
+        page = self._scan().apply(space)
+        keys = dict.fromkeys(key for entry in page["entries"] for key in _links(entry["value"]))
+        space.load(list(keys))
+        rows = [row for row in map(space.row, keys) if row is not None]
+        return page | {"linked": [_full(space, row) for row in rows]}
+
+    def result(self, reply: Any) -> tuple[Page, dict[str, Entry]]:
+        page = Page([entry_of(entry) for entry in reply["entries"]], reply["cursor"])
+        return page, {entry["key"]: entry_of(entry) for entry in reply["linked"]}
+
+
+def _links(value: Json) -> list[str]:
+    links: Any = decode(members(value).get("links", EMPTY)) if value.startswith("{") else []
+    found = cast("list[Any]", links) if isinstance(links, list) else []
+    return [key for key in found if isinstance(key, str)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,12 @@ class Session(Protocol):
         reverse: bool,
         newer_than: int,
         now: float,
+        values: bool,
     ) -> list[Row]:
-        """Rows alive at `now` with first <= key < last in order; `exclusive`: first < key."""
+        """Rows alive at `now` with first <= key < last in order; `exclusive`: first < key.
+
+        Without `values` the rows' values are '' and need not be read.
+        """
         ...
 
     def chunks(self, namespace: str, key: str, first: int, last: int) -> list[Chunk]:

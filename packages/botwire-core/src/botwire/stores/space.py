@@ -143,8 +143,12 @@ class Space:
         *,
         reverse: bool = False,
         newer_than: int = 0,
+        values: bool = True,
     ) -> list[Row]:
-        """Rows that exist now under a prefix, in code-point order (or against it)."""
+        """Rows that exist now under a prefix, in code-point order (or against it).
+
+        Without `values` the rows hold none and may be looked at and removed, but not changed.
+        """
         self.flush()
         first, last, exclusive = prefix, after_prefix(prefix), False
         if after is not None and reverse:
@@ -160,6 +164,7 @@ class Space:
             reverse=reverse,
             newer_than=newer_than,
             now=self.now,
+            values=values,
         )
 
     # -- what was used -------------------------------------------------------------------------
@@ -210,10 +215,10 @@ class Space:
             )
 
     def _charge_bytes(self, wanted: int, old: Row | None, limit: int) -> None:
-        if wanted <= _weight(old) or self.ledger.bytes + wanted - _weight(old) <= limit:
-            return
-        _, used = self.used()  # without what has expired, so an expired row makes no more room
         more = wanted - (_weight(old) if self._alive(old) else 0)
+        if more <= 0 or self.ledger.bytes + wanted - _weight(old) <= limit:
+            return
+        _, used = self.used()
         if used + more > limit:
             state = f"holds {used:,} of {limit:,} bytes and would need {more:,} more"
             self._quota("storage", limit, used, state, None)

@@ -61,7 +61,10 @@ _GLANCE: LiteralString = """SELECT CASE WHEN bytes <= 65536 THEN value ELSE '' E
     expires_at, sliding OR mid > head OR bytes > 65536
     FROM entries WHERE namespace = ? AND key = ?"""
 _ROW: LiteralString = f"SELECT {_COLUMNS} FROM entries WHERE namespace = ? AND key = ?"
-_SCAN: LiteralString = f"""SELECT {_COLUMNS} FROM entries
+_SCAN: LiteralString = f"SELECT {_COLUMNS}"
+# Long values stand on pages of their own, which a scan without them does not touch.
+_SCAN_BARE: LiteralString = _SCAN.replace("value", "''", 1)
+_SCANNED: LiteralString = """ FROM entries
     WHERE namespace = ? AND key >= ? AND key > ?
     AND (expires_at IS NULL OR expires_at > ?) AND version > ?"""
 _SAVE: LiteralString = f"""INSERT INTO entries (namespace, {_COLUMNS})
@@ -108,8 +111,9 @@ class SQLiteSession:
         reverse: bool,
         newer_than: int,
         now: float,
+        values: bool,
     ) -> list[Row]:
-        sql: LiteralString = _SCAN
+        sql: LiteralString = (_SCAN if values else _SCAN_BARE) + _SCANNED
         bounds: list[Any] = [namespace, first, first if exclusive else "", now, newer_than]
         if last is not None:
             sql += " AND key < ?"
@@ -139,7 +143,8 @@ class SQLiteSession:
     def expired_size(self, namespace: str, now: float) -> tuple[int, int]:
         return self.connection.execute(
             "SELECT count(*), coalesce(sum(bytes + length(CAST(key AS BLOB))), 0) FROM entries"
-            " WHERE expires_at <= ? AND namespace = ?",
+            # SQLite would walk the namespace; what is expired and not swept yet is little.
+            " INDEXED BY entries_expiry WHERE expires_at <= ? AND namespace = ?",
             (now, namespace),
         ).fetchone()
 
