@@ -52,6 +52,21 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/memory.db"
 
 
+@pytest.fixture
+def storage(url: str) -> Any:
+    from botwire_crewai import BotWireStorage
+
+    return BotWireStorage("crew", url=url)
+
+
+@pytest.fixture
+def other(url: str) -> Any:
+    """Another process's view of the same records."""
+    from botwire_crewai import BotWireStorage
+
+    return BotWireStorage("crew", url=url)
+
+
 @pytest.fixture(scope="session")
 def nowhere() -> str:
     """The address of a server that is not there."""

@@ -9,11 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from botwire_crewai.memory import BotWireMemory, register_botwire
+    from botwire_crewai.storage import BotWireStorage
     from botwire_crewai.tools import memory_tools
 
-__all__ = ["memory_tools"]
+__all__ = ["BotWireMemory", "BotWireStorage", "memory_tools", "register_botwire"]
 
-_ROOMS = {"memory_tools": "tools"}
+_ROOMS = {
+    "BotWireMemory": "memory",
+    "BotWireStorage": "storage",
+    "memory_tools": "tools",
+    "register_botwire": "memory",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,237 @@
+"""Keeps an `Index` in step with the namespace that holds its records.
+
+- Before a question the mirror asks for the namespace's version: one small request. Only when
+  something changed it fetches what is newer, in a second one.
+- Deletions and expiries leave no newer entry behind. So all keys are known, and when there are
+  fewer of them than known, all keys are listed (at most a third request, and only when others both
+  added and removed since the last question).
+- What this process writes it enters itself, when nobody else wrote in between.
+- A question that waited while another fetched uses what was fetched, if that began after it came.
+
+Keys: `records/<id>`, `seen/<id>` (when it was last recalled; apart, so that a recall does not write
+vectors), and `dimension` (of all vectors). Other keys in the namespace are left alone.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from copy import copy
+from typing import Any, NamedTuple
+
+from botwire import Entry, Memory, Page
+from botwire.jsontext import decode
+from botwire.operations import (
+    Batch,
+    Clear,
+    Delete,
+    Head,
+    Operation,
+    Read,
+    Scan,
+    Set,
+    Usage,
+    UsageOf,
+)
+from botwire_crewai.index import Index
+
+__all__ = ["DIMENSION", "RECORDS", "SEEN", "Dimension", "Mirror"]
+
+RECORDS, SEEN, DIMENSION = "records/", "seen/", "dimension"
+LISTED = 500  # known keys a page of a listing is asked for; half of what it holds, for new ones
+
+
+class Dimension(NamedTuple):
+    """How many numbers the vectors have, and the version of the key that says so."""
+
+    size: int
+    version: int
+
+
+class Mirror:
+    """The records of a namespace, as they are now."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self._lock = threading.RLock()
+        self._began = -math.inf
+        self._forget()
+
+    def _forget(self) -> None:
+        self.index = Index()
+        self.dimension: Dimension | None = None
+        self._version = 0
+        self._keys: set[str] = set()
+        self._ends: dict[str, float] = {}  # keys that expire, and when, by this process's clock
+
+    @contextmanager
+    def fresh(self) -> Generator[Index]:
+        """The index as it is at some moment after the call."""
+        came = time.monotonic()
+        with self._lock:
+            if self._began < came:
+                self.refresh()
+            yield self.index
+
+    @contextmanager
+    def stale(self) -> Generator[Index]:
+        """The index as it was when last asked; loaded if it never was."""
+        with self._lock:
+            if self._began == -math.inf:
+                self.refresh()
+            yield self.index
+
+    def refresh(self) -> None:
+        """Fetch what changed."""
+        began = time.monotonic()
+        usage: UsageOf = self.memory.usage()
+        overdue = [key for key, end in self._ends.items() if end <= began]
+        if overdue or (usage.version, usage.entries) != (self._version, len(self._keys)):
+            self._fetch(usage, overdue)
+        self._began = began
+
+    # -- what others wrote -----------------------------------------------------------------------
+
+    def _fetch(self, usage: UsageOf, overdue: Sequence[str]) -> None:
+        sent = time.monotonic()
+        space, version = self.memory.namespace, self._version
+        newer = Scan(space, newer_than=version)
+        missing = usage.entries < len(self._keys) - len(overdue)
+        listing = self._listing() if missing else []
+        heads = [Head(space, key) for key in overdue]
+        asked = (Usage(space), Read(space, DIMENSION), newer, *heads, *listing)
+        now, dimension, page, *others = self.memory.run(Batch(space, asked))
+        if self._emptied(dimension):
+            self._forget()
+            self._fetch(self.memory.usage(), ())
+            return
+        self._enter_all(newer, page, sent)
+        for key, head in zip(overdue, others[: len(heads)], strict=True):
+            self._expires(key, head, sent)
+        if missing:
+            self._keep_only(listing, others[len(heads) :], sent)
+        elif now.entries < len(self._keys):
+            listing = self._listing()
+            self._keep_only(listing, self.memory.run(Batch(space, tuple(listing))), sent)
+        self._version = now.version
+
+    def _emptied(self, dimension: Entry | None) -> bool:
+        """Whether somebody reset the memory (and perhaps began again with another embedder)."""
+        return self.dimension is not None and (
+            dimension is None or dimension.version != self.dimension.version
+        )
+
+    def _enter_all(self, scan: Scan, page: Page, sent: float) -> None:
+        following: Scan | None = scan
+        while following is not None:
+            for entry in page.entries:
+                self._enter(entry.key, entry.value, entry.version)
+                self._expires(entry.key, entry, sent)
+            following = following.after_cursor(page.cursor)
+            if following is not None:
+                page = self.memory.run(following)
+
+    def _expires(self, key: str, entry: Entry | None, sent: float) -> None:
+        """Note when a key ends. Counted from the sending, so never later than it really does."""
+        if entry is None:
+            self._leave(key)
+        elif entry.expires_in is None:
+            self._ends.pop(key, None)
+        else:
+            self._ends[key] = sent + entry.expires_in
+
+    def _listing(self) -> list[Scan]:
+        space = self.memory.namespace
+        starts = [None, *sorted(self._keys)[LISTED - 1 :: LISTED]]
+        return [Scan(space, after=start, values=False) for start in starts]
+
+    def _keep_only(self, listing: Sequence[Scan], pages: Sequence[Page], sent: float) -> None:
+        found: dict[str, Entry] = {}
+        ends = [*(scan.after for scan in listing[1:]), None]
+        for scan, page, end in zip(listing, pages, ends, strict=True):
+            for entry in self._until(scan, page, end):
+                found[entry.key] = entry
+        for key in [*self._keys]:
+            self._expires(key, found.get(key), sent)
+
+    def _until(self, scan: Scan, page: Page, end: str | None) -> Iterable[Entry]:
+        """The entries of a listing's page, and more pages if it does not reach the next one."""
+        yield from page.entries
+        while page.cursor is not None and (end is None or page.cursor < end):
+            following = scan.after_cursor(page.cursor)
+            page = self.memory.run(following) if following else page
+            yield from page.entries
+
+    # -- what this process writes ----------------------------------------------------------------
+
+    def write(self, *operations: Operation) -> list[Any]:
+        """Do all of these (`Set` and `Delete`, and others on foreign keys) or none; the results."""
+        usage = Usage(self.memory.namespace)
+        with self._lock:
+            sent = time.monotonic()
+            batch = Batch(self.memory.namespace, (usage, *operations, usage))
+            before, *results, after = self.memory.run(batch)
+            if before.version == self._version:
+                for operation, result in zip(operations, results, strict=True):
+                    self._done(operation, result, sent)
+                self._version = after.version
+            return results
+
+    def reset(self) -> None:
+        """Delete all records."""
+        space = self.memory.namespace
+        with self._lock:
+            everything = (Clear(space, RECORDS), Clear(space, SEEN), Delete(space, DIMENSION))
+            self.memory.run(Batch(space, everything))
+            self._forget()
+
+    def read_dimension(self) -> None:
+        """Ask for the dimension alone, without loading the records."""
+        with self._lock:
+            found = self.memory.entry(DIMENSION)
+            if self._emptied(found):
+                self._forget()
+            self.dimension = found and Dimension(found.value, found.version)
+
+    def seconds_left(self, key: str) -> float | None:
+        """How long a key lives, as far as is known here; None: for ever."""
+        end = self._ends.get(key)
+        return None if end is None else max(end - time.monotonic(), 0.001)
+
+    def close(self) -> None:
+        """Give the connection back; the next use takes another."""
+        with self._lock:
+            former, self.memory = self.memory, copy(self.memory)
+            former.close()
+
+    def _done(self, operation: Operation, result: Any, sent: float) -> None:
+        if isinstance(operation, Delete):
+            self._leave(operation.key)
+        elif isinstance(operation, Set):
+            self._enter(operation.key, decode(operation.value), result)
+            if operation.ttl is not None:
+                self._ends[operation.key] = sent + operation.ttl
+            elif not operation.keep_ttl:
+                self._ends.pop(operation.key, None)
+
+    # -- one key -----------------------------------------------------------------------------------
+
+    def _enter(self, key: str, value: Any, version: int) -> None:
+        self._keys.add(key)
+        if key.startswith(RECORDS):
+            self.index.put(key[len(RECORDS) :], value, version)
+        elif key.startswith(SEEN):
+            self.index.saw(key[len(SEEN) :], value)
+        elif key == DIMENSION:
+            self.dimension = Dimension(value, version)
+
+    def _leave(self, key: str) -> None:
+        self._keys.discard(key)
+        self._ends.pop(key, None)
+        if key.startswith(RECORDS):
+            self.index.drop(key[len(RECORDS) :])
+        elif key.startswith(SEEN):
+            self.index.unsee(key[len(SEEN) :])
+        elif key == DIMENSION:
+            self.dimension = None
