@@ -119,7 +119,7 @@ def test_they_connect_straight_into_a_pipeline(reader: Any, writer: Callable[...
     template = "{{ context }}{{ preferences.tone }}|{{ query }}"
     pipe.add_component("prompt", PromptBuilder(template))
     pipe.add_component("llm", ScriptedChatGenerator(["one", "two"]))
-    pipe.add_component("turn", PromptBuilder("User: {{ query }}\nAgent: {{ replies[0].text }}\n"))
+    pipe.add_component("turn", PromptBuilder("User: {{ query }}\nAgent: {{ replies[0].text }}\n\n"))
     pipe.add_component("save", writer(keys=["context"], append=True, max_chars=2000))
     pipe.connect("load.context", "prompt.context")
     pipe.connect("load.preferences", "prompt.preferences")
