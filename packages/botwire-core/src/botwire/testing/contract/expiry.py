@@ -364,7 +364,7 @@ class Expiry:
             ):
                 with pytest.raises(InvalidRequest, match="sliding needs a ttl"):
                     attempt()
-            for sliding in ("", None, 0, "yes", []):
+            for sliding in ("", None, 0, "yes", 1.0):
                 with pytest.raises(InvalidRequest, match="sliding must be True or False"):
                     memory.set("k", 1, sliding=sliding)  # type: ignore[arg-type]
 

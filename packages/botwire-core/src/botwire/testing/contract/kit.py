@@ -1,6 +1,6 @@
 """What the contract's tests have in common: capabilities, time, exact comparison."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -66,7 +66,7 @@ def expired(memory: Memory, elapse: Elapse, *keys: str, value: Any = 1) -> None:
 
 
 @contextmanager
-def unchanged(memory: Memory) -> Iterator[None]:
+def unchanged(memory: Memory) -> Generator[None]:
     """Whatever happens inside, nothing in the namespace may change."""
     before = memory.usage(), list(memory.items())
     yield

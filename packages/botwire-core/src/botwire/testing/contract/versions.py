@@ -1,4 +1,4 @@
-"""Versions only rise within a namespace and are never reused; `if_version` makes writes conditional."""
+"""Versions only rise within a namespace and are never reused; writes can depend on them."""
 
 from collections.abc import Callable
 from typing import Any
