@@ -133,6 +133,7 @@ class Space:
     def length(self, row: Row) -> int:
         """How many items a list has."""
         self._must_be_list(row)
+        self._must_be_list(row)
         return row.end - row.head if row.end else len(elements(row.value))
 
     def scan(
