@@ -83,6 +83,9 @@ OPERATIONS: Operations = {
         _object(items={"type": "array"}, length=COUNT, version=VERSION),
         {"items": ["b", "c"], "length": 3, "version": 9},
     ),
+    "length": (
+        "How many items a list has", KEY, {}, {"key": "log"}, _object(length=COUNT), {"length": 3},
+    ),
     "get_many": (
         "Read many values", {"keys": KEYS}, {}, {"keys": ["a", "b"]},
         _object(entries={"type": "array", "items": {"type": "object"}}),

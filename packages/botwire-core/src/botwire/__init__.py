@@ -5,14 +5,18 @@
 >>> _ = memory.set("name", "Ada")
 >>> memory.get("name")
 'Ada'
+
+Names are loaded when they are first used, so that the command line answers at once.
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from botwire.async_memory import AsyncMemory
-from botwire.errors import BotWireError, Conflict, QuotaExceeded
-from botwire.memory import Memory
-from botwire.operations import Entry, Page
+if TYPE_CHECKING:
+    from botwire.async_memory import AsyncMemory
+    from botwire.errors import BotWireError, Conflict, QuotaExceeded
+    from botwire.memory import Memory
+    from botwire.operations import Entry, Page
 
 __version__ = "0.3.0"
 __all__ = [
@@ -25,11 +29,27 @@ __all__ = [
     "QuotaExceeded",
 ]
 
+_rooms = {
+    "AsyncMemory": "botwire.async_memory",
+    "BotWireError": "botwire.errors",
+    "Conflict": "botwire.errors",
+    "Entry": "botwire.operations",
+    "Memory": "botwire.memory",
+    "Page": "botwire.operations",
+    "QuotaExceeded": "botwire.errors",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """`from botwire import BotWireChatHistory` works once the LangChain adapter is installed."""
-    if name != "BotWireChatHistory":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from botwire.adapters import load
+    if name in _rooms:
+        value = globals()[name] = getattr(import_module(_rooms[name]), name)
+        return value
+    if name == "BotWireChatHistory":  # once the LangChain adapter is installed
+        from botwire.adapters import load
 
-    return load("botwire_langchain", name, extra="langchain")
+        return load("botwire_langchain", name, extra="langchain")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -24,6 +24,7 @@ from botwire.operations import (
     GetMany,
     Head,
     Increment,
+    Length,
     Merge,
     Operation,
     Page,
@@ -129,6 +130,9 @@ class AsyncMemory(Handle):
 
     async def tail(self, key: str, count: int) -> list[Any]:
         return await self._run(Tail(self.namespace, key, count))
+
+    async def length(self, key: str) -> int:
+        return await self._run(Length(self.namespace, key))
 
     async def merge(
         self, key: str, patch: Any, *, ttl: float | None = None, if_version: int | None = None

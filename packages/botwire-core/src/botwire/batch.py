@@ -46,6 +46,9 @@ class Batch:
     def tail(self, key: str, count: int) -> None:
         self.add(operations.Tail(self.namespace, key, count))
 
+    def length(self, key: str) -> None:
+        self.add(operations.Length(self.namespace, key))
+
     def set(
         self,
         key: str,

@@ -22,6 +22,7 @@ from botwire.operations import (
     GetMany,
     Head,
     Increment,
+    Length,
     Merge,
     Operation,
     Page,
@@ -189,6 +190,10 @@ class Memory(Handle):
     def tail(self, key: str, count: int) -> list[Any]:
         """The newest `count` items of the list at `key`, oldest first; [] if it does not exist."""
         return self._run(Tail(self.namespace, key, count))
+
+    def length(self, key: str) -> int:
+        """How many items the list at `key` has; 0 if it does not exist."""
+        return self._run(Length(self.namespace, key))
 
     def merge(
         self, key: str, patch: Any, *, ttl: float | None = None, if_version: int | None = None

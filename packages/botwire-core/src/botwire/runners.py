@@ -7,7 +7,6 @@
 - `http.py` is the only room that knows httpx.
 """
 
-import asyncio
 import os
 import threading
 from typing import Any, Protocol
@@ -51,12 +50,16 @@ class LocalConnection:
                 return self.store.read(operation, Mode.POINT)
             except Escalate:
                 pass
+        import asyncio  # slow to import, and code that blocks never needs it
+
         return await asyncio.to_thread(self.store.run, operation)
 
     def close(self) -> None:
         self.store.close()
 
     async def close_async(self) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.store.close)
 
     def before_fork(self) -> None:

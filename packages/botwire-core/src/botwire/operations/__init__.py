@@ -19,7 +19,18 @@ from botwire.errors import InvalidRequest, NotFound
 from botwire.jsontext import MAX_DEPTH, Json, decode, elements, members
 from botwire.operations.base import Operation
 from botwire.operations.many import Batch, Clear, DeleteMany, Expire, SetMany
-from botwire.operations.reads import Exists, Get, GetMany, Head, Linked, Read, Scan, Tail, Usage
+from botwire.operations.reads import (
+    Exists,
+    Get,
+    GetMany,
+    Head,
+    Length,
+    Linked,
+    Read,
+    Scan,
+    Tail,
+    Usage,
+)
 from botwire.operations.results import MISSING, Entry, Page, UsageOf
 from botwire.operations.writes import (
     Append,
@@ -47,6 +58,7 @@ __all__ = [
     "GetMany",
     "Head",
     "Increment",
+    "Length",
     "Linked",
     "Merge",
     "Operation",
@@ -67,7 +79,7 @@ __all__ = [
 OPERATIONS: dict[str, type[Operation]] = {
     kind.name: kind
     for kind in (
-        *(Get, Read, Head, Exists, Tail, GetMany, Scan, Linked, Usage),
+        *(Get, Read, Head, Exists, Tail, Length, GetMany, Scan, Linked, Usage),
         *(Set, Delete, Pop, Touch, Persist, Expire, Increment, Append, Merge),
         *(SetMany, DeleteMany, Clear, Batch),
     )

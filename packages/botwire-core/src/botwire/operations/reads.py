@@ -20,6 +20,7 @@ __all__ = [
     "Get",
     "GetMany",
     "Head",
+    "Length",
     "Linked",
     "Read",
     "Scan",
@@ -124,6 +125,20 @@ class Tail(OnKey):
 
     def result(self, reply: Any) -> list[Any]:
         return value_of(reply["items"])
+
+
+@dataclass(frozen=True, slots=True)
+class Length(OnKey):
+    """How many items a list has; 0 when it does not exist. Looking is not reading."""
+
+    name = "length"
+
+    def apply(self, space: "Space") -> dict[str, Any]:
+        row = space.row(self.key)
+        return {"length": 0 if row is None else space.length(row)}
+
+    def result(self, reply: Any) -> int:
+        return reply["length"]
 
 
 @dataclass(frozen=True, slots=True)
