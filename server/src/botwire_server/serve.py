@@ -1,6 +1,7 @@
 """Start the server: listen, say where, serve until told to stop, finish what was taken on."""
 
 import logging
+import signal
 import socket
 import sys
 
@@ -44,6 +45,8 @@ def serve(settings: Settings) -> None:
     )
     name = f"[{host}]" if ":" in host else host
     log.info("serving", extra={"url": f"http://{name}:{port}", "store": public_url(settings.url)})
+    # uvicorn raises the signal that ended it once more; a stop that was asked for is no failure.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     uvicorn.Server(config).run([listener])
     log.info("stopped")
 

@@ -16,5 +16,14 @@ from botwire.testing.bridge import blocking  # noqa: E402  (assertions are rewri
 from botwire.testing.contract import MemoryContract  # noqa: E402
 from botwire.testing.contract.kit import Capabilities, FakeClock  # noqa: E402
 from botwire.testing.fixtures import botwire_memory  # noqa: E402
+from botwire.testing.server import ServerProcess, botwire_server  # noqa: E402
 
-__all__ = ["Capabilities", "FakeClock", "MemoryContract", "blocking", "botwire_memory"]
+__all__ = [
+    "Capabilities",
+    "FakeClock",
+    "MemoryContract",
+    "ServerProcess",
+    "blocking",
+    "botwire_memory",
+    "botwire_server",
+]
