@@ -23,7 +23,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # a checkpoint names the scripte
 
 
 # What crewai 1.15 does to itself; everything else stays an error.
-CREWAIS_OWN = ("ignore::DeprecationWarning:crewai",)
+CREWAIS_OWN = (
+    "ignore::DeprecationWarning:crewai",
+    "ignore:Pydantic serializer warnings:UserWarning",  # a model object in a memory, at checkpoints
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
