@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from botwire import AsyncMemory, Memory
+from botwire.jsontext import write
 from botwire.stores.sqlite import SQLiteStore
 from botwire.testing import FakeClock
 from botwire_langchain.faces import shared_faces
@@ -57,6 +58,25 @@ def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Memory, "_run", counted)
     monkeypatch.setattr(AsyncMemory, "_run", counted_async)
+    return seen
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes that each operation would take on the wire."""
+    seen: list[int] = []
+    run, run_async = Memory._run, AsyncMemory._run
+
+    def measured(self: Memory, operation: Any) -> Any:
+        seen.append(len(write(operation.request()).encode()))
+        return run(self, operation)
+
+    async def measured_async(self: AsyncMemory, operation: Any) -> Any:
+        seen.append(len(write(operation.request()).encode()))
+        return await run_async(self, operation)
+
+    monkeypatch.setattr(Memory, "_run", measured)
+    monkeypatch.setattr(AsyncMemory, "_run", measured_async)
     return seen
 
 

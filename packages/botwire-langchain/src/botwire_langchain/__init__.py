@@ -1,5 +1,6 @@
 """BotWire for LangChain and LangGraph: what agents remember, with no database of one's own."""
 
 from botwire_langchain.chat_history import BotWireChatHistory
+from botwire_langchain.checkpoint import BotWireSaver, StaleWriteOwner
 
-__all__ = ["BotWireChatHistory"]
+__all__ = ["BotWireChatHistory", "BotWireSaver", "StaleWriteOwner"]

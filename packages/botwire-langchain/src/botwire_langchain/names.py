@@ -12,7 +12,7 @@ from hashlib import blake2b
 __all__ = ["SEPARATOR", "is_hash", "part", "path", "text"]
 
 SEPARATOR = "/"
-MAX_PART = 150  # bytes; a key has 512, and the longest kind is made of three parts
+MAX_PART = 140  # bytes; a key has 512, and the longest kind has three parts and a version
 
 _escaped = re.compile(r"[%/~\x00-\x1f\x7f\ud800-\udfff]")
 _escape = re.compile(r"%u([0-9A-F]{4})|%([0-9A-F]{2})")

@@ -1,0 +1,224 @@
+"""How the value of a channel is kept, so that a checkpoint costs what changed and no more.
+
+- A small value stands in the checkpoint's document itself; a larger one under a key of its own,
+  written once for each version of the channel and named by every checkpoint that has that version.
+- A list (messages, above all) is kept as items in segments: lists that only grow at their end on
+  the server. A checkpoint says how many items of which segments are its list. What a new list has
+  in common with the one before is not written again, however long it is; items are compared by
+  digest, so changed, removed and reordered ones are seen.
+- Only the end of a segment is ever written, and only if nobody else did meanwhile (`if_version`);
+  who loses that race stores the list in a segment of its own.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from botwire.jsontext import encode
+from botwire.operations import Append, Entry, Head, Operation, Set
+from botwire_langchain.checkpoint.codec import DIGEST, Codec, Packed
+
+__all__ = ["Blob", "Inline", "Ref", "Rope", "Segment", "Writer", "from_record", "load", "to_record"]
+
+INLINE = 512  # characters; a key of its own costs about as much
+SEGMENT_BYTES = 1_000_000  # a value on a server has a limit (10 MB), and nothing grows for ever
+SEGMENTS = 32  # a list in more pieces than this is written anew in one
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """The value's text, in the document."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """The value's text, under a key."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """`count` items at the front of the list under `key`, which holds `length` at `version`."""
+
+    key: str
+    count: int
+    length: int
+    version: int
+    bytes: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether it ends where the value ends, so that items may follow."""
+        return self.count == self.length and self.bytes < SEGMENT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Rope:
+    """A list in segments; `digests` of its items, one after the other."""
+
+    segments: tuple[Segment, ...] = ()
+    digests: bytes = b""
+
+    def cut(self, count: int) -> tuple[Segment, ...]:
+        """The segments that hold the first `count` items."""
+        kept: list[Segment] = []
+        for segment in self.segments:
+            if count <= 0:
+                break
+            kept.append(replace(segment, count=min(segment.count, count)))
+            count -= segment.count
+        return tuple(kept)
+
+
+Ref = Inline | Blob | Rope
+
+
+def keys_of(ref: Ref) -> list[str]:
+    if isinstance(ref, Blob):
+        return [ref.key]
+    return [segment.key for segment in ref.segments] if isinstance(ref, Rope) else []
+
+
+def to_record(ref: Ref, links: list[str]) -> dict[str, Any]:
+    """The ref as it stands in a document, naming keys by their place in `links`."""
+    if isinstance(ref, Inline):
+        return {"text": ref.text}
+    if isinstance(ref, Blob):
+        return {"at": _link(ref.key, links)}
+    return {"items": [[_link(part.key, links), part.count] for part in ref.segments]}
+
+
+def _link(key: str, links: list[str]) -> int:
+    if key not in links:
+        links.append(key)
+    return links.index(key)
+
+
+def from_record(record: Mapping[str, Any], links: Sequence[str]) -> Ref:
+    """What `to_record` was given, as far as the document knows it."""
+    if "text" in record:
+        return Inline(record["text"])
+    at: int | None = record.get("at")
+    if at is not None:
+        return Blob(links[at])
+    parts: list[tuple[int, int]] = record["items"]
+    return Rope(tuple(Segment(links[link], count, -1, 0) for link, count in parts))
+
+
+def load(ref: Ref, entries: Mapping[str, Entry], codec: Codec) -> tuple[Any, Ref]:
+    """The value, and the ref with everything that is needed to build on it.
+
+    Raises:
+        KeyError: an entry the ref names is not there.
+    """
+    if isinstance(ref, Inline):
+        return codec.load(ref.text), ref
+    if isinstance(ref, Blob):
+        return codec.load(entries[ref.key].value), ref
+    parts = [(entries[segment.key], segment) for segment in ref.segments]
+    opened = [codec.open(text) for entry, part in parts for text in entry.value[: part.count]]
+    segments = tuple(_known(segment, entry) for entry, segment in parts)
+    return [item for item, _ in opened], Rope(segments, b"".join(digest for _, digest in opened))
+
+
+def _known(segment: Segment, entry: Entry) -> Segment:
+    return replace(segment, length=len(entry.value), version=entry.version, bytes=entry.bytes)
+
+
+@dataclass(slots=True)
+class Writer:
+    """Turns values into refs, and collects the operations that write what is not there yet."""
+
+    namespace: str
+    codec: Codec
+    ttl: float | None
+    operations: list[Operation] = field(default_factory=list[Operation])
+
+    def store(self, value: Any, key: str, before: Ref | None) -> Ref:
+        """Keep a value, under `key` if it needs one; `before` is how the one before is kept."""
+        if type(value) is list:
+            items = [self.codec.pack(item) for item in cast("list[Any]", value)]
+            return self._store_list(value, items, key, before)
+        return self._store_text(self.codec.text(value), key)
+
+    def _store_text(self, text: str, key: str) -> Ref:
+        if len(text) <= INLINE:
+            return Inline(text)
+        self.operations.append(Set(self.namespace, key, encode(text), self.ttl))
+        return Blob(key)
+
+    def _store_list(self, value: Any, items: list[Packed], key: str, before: Ref | None) -> Ref:
+        old = before if isinstance(before, Rope) else Rope()
+        digests = b"".join(item.digest for item in items)
+        same = _common(old.digests, digests)
+        if not same and sum(len(item.text) for item in items) <= INLINE:
+            return Inline(self.codec.text(value))
+        kept = old.cut(same)
+        if len(kept) >= SEGMENTS:
+            kept, same = (), 0
+        added = [item.text for item in items[same:]]
+        return Rope(self._extended(kept, added, key), digests)
+
+    def _extended(
+        self, kept: tuple[Segment, ...], added: Sequence[str], key: str
+    ) -> tuple[Segment, ...]:
+        for part in _parts(added):
+            last = kept[-1] if kept else None
+            if last is None or not last.open:
+                last = Segment(f"{key}.{len(kept)}" if kept else key, 0, 0, 0)
+            else:
+                kept = kept[:-1]
+            texts = tuple(map(encode, part))
+            self.operations += [
+                Append(self.namespace, last.key, texts, None, self.ttl, if_version=last.version),
+                Head(self.namespace, last.key),
+            ]
+            count = last.count + len(part)
+            size = last.bytes + sum(map(len, part))
+            kept = (*kept, Segment(last.key, count, count, last.version, size))
+        return kept
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts in parts of no more than about a segment's size."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        part.append(text)
+        size += len(text)
+        if size >= SEGMENT_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _common(old: bytes, new: bytes) -> int:
+    """How many items at the front are the same."""
+    if new.startswith(old):
+        return len(old) // DIGEST
+    pairs = range(0, min(len(old), len(new)), DIGEST)
+    return next(
+        (at // DIGEST for at in pairs if old[at : at + DIGEST] != new[at : at + DIGEST]),
+        len(pairs),
+    )
+
+
+def settle(refs: Mapping[str, Ref], heads: Mapping[str, Entry]) -> dict[str, Ref]:
+    """The refs with the versions that their segments got when they were written."""
+    return {channel: _settled(ref, heads) for channel, ref in refs.items()}
+
+
+def _settled(ref: Ref, heads: Mapping[str, Entry]) -> Ref:
+    if not isinstance(ref, Rope) or not any(part.key in heads for part in ref.segments):
+        return ref
+    segments = tuple(
+        replace(part, version=heads[part.key].version, bytes=heads[part.key].bytes)
+        if part.key in heads
+        else part
+        for part in ref.segments
+    )
+    return replace(ref, segments=segments)
