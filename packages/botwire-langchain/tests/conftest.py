@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from botwire.jsontext import write
 from botwire.stores.sqlite import SQLiteStore
 from botwire.testing import FakeClock
 from botwire_langchain.faces import shared_faces
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the kits beside this file
 
 DIALOGUES = Path(__file__).parents[3].parent / "shared" / "data" / "dialogues.jsonl"
 

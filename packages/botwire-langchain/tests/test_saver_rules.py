@@ -2,17 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, HumanMessage
+from checkpoint_kit import MESSAGES, Chain, Face, checkpoint, config, values_of, writes_of
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import Checkpoint
-from langgraph.checkpoint.base.id import uuid6
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 from pydantic import BaseModel
@@ -21,181 +17,13 @@ from botwire import Memory
 from botwire.errors import InvalidRequest
 from botwire_langchain import BotWireSaver
 
-Face = Callable[[Any], Any]
-
 
 @pytest.fixture
 def saver(url: str, face: Face) -> Any:
     return face(BotWireSaver(url=url))
 
 
-def config(thread: Any = "t", checkpoint_id: str | None = None, ns: str = "") -> RunnableConfig:
-    named = {} if checkpoint_id is None else {"checkpoint_id": checkpoint_id}
-    return {"configurable": {"thread_id": thread, "checkpoint_ns": ns, **named}}
-
-
-def checkpoint(versions: dict[str, Any], values: dict[str, Any], step: int = 0) -> Checkpoint:
-    return {
-        "v": 4,
-        "id": str(uuid6(clock_seq=step)),
-        "ts": "2026-11-20T00:00:00+00:00",
-        "channel_values": values,
-        "channel_versions": versions,
-        "versions_seen": {"node": dict(versions)},
-        "updated_channels": None,
-    }
-
-
-class Chain:
-    """Saves one checkpoint after the other, each the child of the one before."""
-
-    def __init__(self, saver: Any, thread: Any = "t", ns: str = "") -> None:
-        self.saver, self.thread, self.ns = saver, thread, ns
-        self.versions: dict[str, Any] = {}
-        self.values: dict[str, Any] = {}
-        self.config = config(thread, ns=ns)
-        self.next = getattr(saver, "target", saver).get_next_version
-
-    def put(self, metadata: dict[str, Any] | None = None, **changed: Any) -> RunnableConfig:
-        new = {name: self.next(self.versions.get(name), None) for name in changed}
-        self.versions = {**self.versions, **new}
-        self.values = {**self.values, **changed}
-        saved = checkpoint(dict(self.versions), dict(self.values))
-        self.config = self.saver.put(self.config, saved, metadata or {"step": 0}, new)
-        return self.config
-
-
-def values_of(saver: Any, where: RunnableConfig) -> dict[str, Any]:
-    return saver.get_tuple(where).checkpoint["channel_values"]
-
-
-# -- values --------------------------------------------------------------------------------------
-
-MESSAGES = [HumanMessage(f"question {n} " + "x" * 400, id=str(n)) for n in range(30)]
-
-
-def test_every_checkpoint_of_a_growing_list_gives_its_own_list(saver: Any) -> None:
-    chain = Chain(saver)
-    saved = [chain.put(messages=MESSAGES[:count], n=count) for count in range(1, 31)]
-    for count, where in enumerate(saved, start=1):
-        assert values_of(saver, where) == {"messages": MESSAGES[:count], "n": count}
-    assert values_of(saver, config())["messages"] == MESSAGES
-
-
-def test_a_checkpoint_sends_what_changed_and_no_more(saver: Any, sent: list[int]) -> None:
-    chain = Chain(saver)
-    big = {"text": "y" * 10_000}
-    for count in range(1, 31):
-        chain.put(messages=MESSAGES[:count], **({"big": big} if count == 1 else {}))
-    assert sent[0] > 10_000
-    assert max(sent[2:]) < 3_500
-    assert max(sent[20:]) - min(sent[5:15]) < 300
-
-
-EDITS: dict[str, list[Any]] = {
-    "one changed": [*MESSAGES[:10], HumanMessage("other", id="10"), *MESSAGES[11:]],
-    "first removed": MESSAGES[1:],
-    "last removed": MESSAGES[:-1],
-    "turned around": MESSAGES[::-1],
-    "emptied": [],
-    "begun anew": [AIMessage("summary", id="s")],
-    "the same": list(MESSAGES),
-}
-
-
-@pytest.mark.parametrize("edited", EDITS.values(), ids=EDITS.keys())
-def test_an_edited_list_is_kept_beside_the_one_before(saver: Any, edited: list[Any]) -> None:
-    chain = Chain(saver)
-    before = chain.put(messages=MESSAGES)
-    after = chain.put(messages=edited)
-    further = chain.put(messages=[*edited, AIMessage("more", id="m")])
-    assert values_of(saver, before)["messages"] == MESSAGES
-    assert values_of(saver, after)["messages"] == edited
-    assert values_of(saver, further)["messages"] == [*edited, AIMessage("more", id="m")]
-
-
-def test_a_message_that_was_changed_in_place_is_saved_as_it_is_now(saver: Any) -> None:
-    chain = Chain(saver)
-    messages = [message.model_copy() for message in MESSAGES]
-    before = chain.put(messages=messages)
-    messages[3].content = "changed in place"
-    after = chain.put(messages=messages)
-    assert values_of(saver, before)["messages"][3] == MESSAGES[3]
-    assert values_of(saver, after)["messages"][3].content == "changed in place"
-
-
-def test_a_fork_keeps_its_own_values_and_leaves_the_others_alone(url: str, face: Face) -> None:
-    saver = face(BotWireSaver(url=url))
-    trunk = Chain(saver)
-    root = trunk.put(messages=MESSAGES[:10])
-    left = trunk.put(messages=[*MESSAGES[:10], HumanMessage("left", id="l")])
-    fork = Chain(face(BotWireSaver(url=url)))
-    fork.config, fork.versions, fork.values = root, {"messages": trunk.versions["messages"]}, {}
-    right = fork.put(messages=[*MESSAGES[:10], HumanMessage("right", id="r")])
-    again = fork.put(messages=[*fork.values["messages"], HumanMessage("on", id="o")])
-    assert values_of(saver, left)["messages"][-1].content == "left"
-    assert [m.content for m in values_of(saver, right)["messages"][10:]] == ["right"]
-    assert [m.content for m in values_of(saver, again)["messages"][10:]] == ["right", "on"]
-
-
-def test_two_savers_that_build_on_the_same_checkpoint_both_keep_their_lists(
-    url: str, face: Face
-) -> None:
-    one, two = face(BotWireSaver(url=url)), face(BotWireSaver(url=url))
-    root = Chain(one).put(messages=MESSAGES[:10])
-    saved: list[tuple[Any, str]] = []
-    for saver, name in ((one, "one"), (two, "two"), (one, "three"), (two, "four")):
-        found = saver.get_tuple(root)
-        chain = Chain(saver)
-        chain.config, chain.versions = root, dict(found.checkpoint["channel_versions"])
-        mine = [*found.checkpoint["channel_values"]["messages"], HumanMessage(name * 200, id=name)]
-        saved.append((chain.put(messages=mine), name))
-    for where, name in saved:
-        for saver in (one, two):
-            assert values_of(saver, where)["messages"][10:] == [HumanMessage(name * 200, id=name)]
-
-
-def test_a_list_in_many_pieces_is_put_together_again(saver: Any) -> None:
-    chain = Chain(saver)
-    for turn in range(50):  # every turn replaces the last message, so every turn adds a piece
-        chain.put(messages=[*MESSAGES[:5], *(AIMessage(f"{turn} {n}" * 99) for n in range(turn))])
-        assert values_of(saver, config())["messages"] == chain.values["messages"]
-
-
-def test_a_list_beyond_a_segment_goes_on_in_another(saver: Any) -> None:
-    chain = Chain(saver)
-    items = ["z" * 300_000 + str(number) for number in range(12)]
-    for count in (1, 4, 5, 12):
-        where = chain.put(items=items[:count])
-        assert values_of(saver, where)["items"] == items[:count]
-
-
-def test_saving_a_checkpoint_again_overwrites_it(saver: Any) -> None:
-    saved = checkpoint({"a": "1.x"}, {"a": "first"})
-    saver.put(config(), saved, {"step": 1}, {"a": "1.x"})
-    saved["channel_values"] = {"a": ["second"] * 300}
-    saver.put(config(), saved, {"step": 2}, {"a": "1.x"})
-    found = saver.get_tuple(config())
-    assert found.checkpoint["channel_values"] == {"a": ["second"] * 300}
-    assert found.metadata["step"] == 2
-
-
-def test_a_channel_that_was_emptied_is_gone_and_its_old_value_is_not(saver: Any) -> None:
-    chain = Chain(saver)
-    before = chain.put(a=1, b=2)
-    chain.values = {"b": 2}
-    versions = {**chain.versions, "a": chain.next(chain.versions["a"], None)}
-    new = {"a": versions["a"]}
-    after = saver.put(chain.config, checkpoint(versions, {"b": 2}), {}, new)
-    assert values_of(saver, before) == {"a": 1, "b": 2}
-    assert values_of(saver, after) == {"b": 2}
-
-
 # -- writes --------------------------------------------------------------------------------------
-
-
-def writes_of(saver: Any, where: RunnableConfig) -> list[Any]:
-    return saver.get_tuple(where).pending_writes
 
 
 def test_pending_writes_come_in_the_order_of_task_path_task_and_index(saver: Any) -> None:
@@ -414,86 +242,6 @@ def test_saving_and_writing_are_one_round_trip_each(saver: Any, round_trips: lis
     assert len(round_trips) == 2
     chain.put({"run_id": "run"}, messages=[*MESSAGES, AIMessage("x")])
     assert len(round_trips) == 3
-
-
-# -- compared with the reference -------------------------------------------------------------------
-
-threads, backs = st.sampled_from("tu"), st.integers(0, 3)
-texts = st.lists(st.text(max_size=900), max_size=4)
-actions = st.lists(
-    st.tuples(st.just("add"), threads, backs, texts)
-    | st.tuples(st.just("edit"), threads, backs, st.integers(0, 9))
-    | st.tuples(st.just("write"), threads, backs, st.sampled_from("xyz"))
-    | st.tuples(st.just("forget"), threads, backs, st.none()),
-    max_size=14,
-)
-
-
-class Twins:
-    """The reference saver and ours, to which the same happens."""
-
-    def __init__(self) -> None:
-        memory = Memory(str(uuid4()), url="memory://")
-        self.reference, self.ours = InMemorySaver(), BotWireSaver(memory=memory)
-        self.saved: dict[str, list[RunnableConfig]] = {"t": [], "u": []}
-
-    def do(self, kind: str, thread: str, back: int, what: Any) -> None:
-        getattr(self, kind)(thread, self.saved[thread][-1 - back :][:1], what)
-
-    def add(self, thread: str, parent: list[RunnableConfig], texts: list[str]) -> None:
-        self._put(thread, parent, lambda items: [*items, *texts])
-
-    def edit(self, thread: str, parent: list[RunnableConfig], at: int) -> None:
-        self._put(thread, parent, lambda items: [*items[:at], "edited", *items[at + 1 :]])
-
-    def _put(self, thread: str, parent: list[RunnableConfig], change: Any) -> None:
-        where = parent[0] if parent else config(thread)
-        found = self.reference.get_tuple(where) if parent else None
-        values = found.checkpoint["channel_values"] if found else {}
-        versions = found.checkpoint["channel_versions"] if found else {}
-        new = {"items": self.ours.get_next_version(versions.get("items"), None)}
-        items = change(values.get("items", []))
-        saved = checkpoint({**versions, **new}, {**values, "items": items})
-        for saver in (self.reference, self.ours):
-            stored = saver.put(where, saved, {"step": len(items)}, new)
-        self.saved[thread].append(stored)
-
-    def write(self, thread: str, parent: list[RunnableConfig], channel: str) -> None:
-        for where in parent:
-            for saver in (self.reference, self.ours):
-                saver.put_writes(where, [(channel, thread), ("items", [channel])], channel, channel)
-
-    def forget(self, thread: str, parent: list[RunnableConfig], _: None) -> None:
-        self.saved[thread].clear()
-        for saver in (self.reference, self.ours):
-            saver.delete_thread(thread)
-
-
-@settings(max_examples=80, deadline=None)
-@given(actions=actions)
-def test_it_agrees_with_the_reference_saver_whatever_happens(actions: list[Any]) -> None:
-    """Random histories with forks, edits, repeated writes on both; all checkpoints compared."""
-    twins = Twins()
-    for action in actions:
-        twins.do(*action)
-    for thread, saved in twins.saved.items():
-        listed = [
-            map(_comparable, saver.list(config(thread))) for saver in (twins.reference, twins.ours)
-        ]
-        assert list(listed[1]) == list(listed[0])
-        for where in saved:
-            ours, reference = twins.ours.get_tuple(where), twins.reference.get_tuple(where)
-            assert _comparable(ours) == _comparable(reference)
-
-
-def _comparable(found: Any) -> Any:
-    return (
-        found.config["configurable"],
-        found.checkpoint,
-        found.metadata,
-        found.parent_config,
-        found.pending_writes,
-    )
 
 
 def test_one_saver_serves_threads_and_several_event_loops(url: str) -> None:
