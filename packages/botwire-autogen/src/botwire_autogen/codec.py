@@ -10,6 +10,7 @@ import base64
 import math
 from collections.abc import Callable
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
 
@@ -64,6 +65,7 @@ def _pack(value: Any, other: OtherDown) -> Any:
 
 _DOWN: dict[type[Any], Callable[[Any], Any]] = {
     bytes: lambda value: base64.b64encode(value).decode(),
+    bytearray: lambda value: base64.b64encode(value).decode(),
     tuple: list,
     set: list,
     frozenset: list,
@@ -71,6 +73,7 @@ _DOWN: dict[type[Any], Callable[[Any], Any]] = {
     float: repr,
     datetime: datetime.isoformat,
     date: date.isoformat,
+    Decimal: str,
     UUID: str,
 }
 _BASES: dict[type[Any], Callable[[Any], Any]] = {
@@ -82,6 +85,7 @@ _BASES: dict[type[Any], Callable[[Any], Any]] = {
 }
 _UP: dict[str, Callable[[Any], Any]] = {
     "bytes": base64.b64decode,
+    "bytearray": lambda value: bytearray(base64.b64decode(value)),
     "tuple": tuple,
     "set": set,
     "frozenset": frozenset,
@@ -89,6 +93,7 @@ _UP: dict[str, Callable[[Any], Any]] = {
     "float": float,
     "datetime": datetime.fromisoformat,
     "date": date.fromisoformat,
+    "Decimal": Decimal,
     "UUID": UUID,
 }
 
