@@ -44,8 +44,7 @@ async def ready(service: Used) -> Any:
     try:
         await asyncio.to_thread(service.store.namespaces, "", 1)
     except BotWireError as error:
-        answer = problem_answer(error)
-        return Response(answer.body, 503, media_type="application/problem+json")
+        return _refusal(error)
     return {"status": "ready"}
 
 
@@ -55,6 +54,11 @@ async def metrics(request: Request, service: Used) -> Response:
     try:
         service.admit(dict(request.headers.raw))
     except BotWireError as error:
-        answer = problem_answer(error)
-        return Response(answer.body, error.status, media_type="application/problem+json")
+        return _refusal(error)
     return Response(service.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _refusal(error: BotWireError) -> Response:
+    answer = problem_answer(error)
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(answer.body, answer.status, headers)
