@@ -1,6 +1,6 @@
 """What all tests here rely on: a memory of the test's own, both faces, and nobody is called."""
 
-import asyncio
+import gc
 import os
 import socket
 import sys
@@ -13,9 +13,15 @@ import pytest
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"  # read when haystack is imported
 sys.path.insert(0, str(Path(__file__).parent))  # for haystack_scripts, the scripted models
 
+from haystack_scripts import awaited
+
+from botwire import AsyncMemory
+from botwire.testing import ServerProcess
 from haystack_integrations.chat_message_stores.botwire import BotWireChatMessageStore
 from haystack_integrations.common.botwire import Backed
 from haystack_integrations.memory_stores.botwire import BotWireMemoryStore
+
+NAMESPACES = ("test", "haystack", "one", "other", "killed")
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +38,29 @@ def _nobody_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BOTWIRE_API_KEY", raising=False)
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    """An embedded memory of this test's own."""
-    return f"sqlite:///{tmp_path}/memory.db"
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server process for all tests; each leaves it empty."""
+    with ServerProcess(f"sqlite:///{tmp_path_factory.mktemp('server')}/memory.db") as process:
+        # Whoever closes the last memory of an address must do it on the loop its sockets belong to.
+        last = AsyncMemory("test", url=process.url)
+        awaited(last.exists("nothing"))
+        yield process
+        gc.collect()
+        awaited(last.close())
+
+
+@pytest.fixture(params=["embedded", "server"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where an empty memory is: in a file of the test's own, and on a live server."""
+    if request.param == "embedded":
+        yield f"sqlite:///{tmp_path}/memory.db"
+        return
+    process: ServerProcess = request.getfixturevalue("server")
+    yield process.url
+    for namespace in NAMESPACES:
+        with process.memory(namespace) as memory:
+            memory.clear()
 
 
 @pytest.fixture
@@ -69,11 +94,7 @@ def does(request: pytest.FixtureRequest) -> Callable[..., Any]:
     def call(thing: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         if request.param == "sync":
             return getattr(thing, method)(*args, **kwargs)
-
-        async def awaited() -> Any:
-            return await getattr(thing, f"{method}_async")(*args, **kwargs)
-
-        return asyncio.run(awaited())
+        return awaited(getattr(thing, f"{method}_async")(*args, **kwargs))
 
     return call
 

@@ -1,10 +1,26 @@
 """Scripted models and small helpers for the tests."""
 
-from collections.abc import Callable
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from functools import cache
 from typing import Any
 
 from haystack import component, default_from_dict, default_to_dict
 from haystack.dataclasses import ChatMessage, ToolCall
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True, name="tests").start()
+    return loop
+
+
+def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns, run on the event loop that all tests share."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _loop()).result()
+
 
 user = ChatMessage.from_user
 assistant = ChatMessage.from_assistant

@@ -1,12 +1,12 @@
 """Documents by the item they came from: all items in one round trip, any item, any length."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from haystack import Document, Pipeline, component
 from haystack.dataclasses import ByteStream
+from haystack_scripts import awaited
 
 from botwire import Memory
 from haystack_integrations.components.caching.botwire import BotWireCache, BotWireCacheWriter
@@ -21,7 +21,7 @@ def cache(url: str, made: Callable[..., Any]) -> Any:
 def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
     if request.param == "sync":
         return lambda thing, data: thing.run(data)
-    return lambda thing, data: asyncio.run(thing.run_async(data))
+    return lambda thing, data: awaited(thing.run_async(data))
 
 
 def test_known_items_are_hits_and_the_others_misses_in_order(

@@ -1,13 +1,12 @@
 """The retriever and the writer, in real pipelines."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from haystack import Pipeline
 from haystack.components.builders import ChatPromptBuilder
-from haystack_scripts import ScriptedChatGenerator, assistant, system, texts, user
+from haystack_scripts import ScriptedChatGenerator, assistant, awaited, system, texts, user
 
 from haystack_integrations.chat_message_stores.botwire import BotWireChatMessageStore
 from haystack_integrations.components.retrievers.botwire import BotWireChatMessageRetriever
@@ -41,7 +40,7 @@ def asking(question: str, mood: str = "kind", history: str = "c") -> dict[str, A
 def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
     if request.param == "sync":
         return lambda pipe, data: pipe.run(data)
-    return lambda pipe, data: asyncio.run(pipe.run_async(data))
+    return lambda pipe, data: awaited(pipe.run_async(data))
 
 
 def test_a_pipeline_remembers_over_processes(

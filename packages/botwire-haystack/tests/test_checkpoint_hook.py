@@ -1,6 +1,5 @@
 """A run that broke off goes on where it was; a finished one is not run again."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from haystack.components.agents.state import State
 from haystack.dataclasses import ChatMessage
 from haystack.hooks import hook
 from haystack.tools import Tool, tool
-from haystack_scripts import ScriptedChatGenerator, assistant, call, texts, user
+from haystack_scripts import ScriptedChatGenerator, assistant, awaited, call, texts, user
 
 from botwire import Conflict
 from haystack_integrations.chat_message_stores.botwire import BotWireChatMessageStore
@@ -78,7 +77,7 @@ def run(request: pytest.FixtureRequest) -> Run:
         context = {"run_id": run_id, "chat_history_id": "c"}
         if request.param == "sync":
             return agent.run(list(messages), hook_context=context, **more)
-        return asyncio.run(agent.run_async(list(messages), hook_context=context, **more))
+        return awaited(agent.run_async(list(messages), hook_context=context, **more))
 
     return start
 

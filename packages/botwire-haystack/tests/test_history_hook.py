@@ -10,7 +10,7 @@ from haystack.components.agents.state import State
 from haystack.dataclasses import ChatMessage
 from haystack.hooks import hook
 from haystack.tools import tool
-from haystack_scripts import ScriptedChatGenerator, assistant, call, system, texts, user
+from haystack_scripts import ScriptedChatGenerator, assistant, awaited, call, system, texts, user
 
 from haystack_integrations.chat_message_stores.botwire import BotWireChatMessageStore
 from haystack_integrations.hooks.botwire import BotWireHistoryHook, agent_hooks
@@ -38,7 +38,7 @@ def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
         context = {"chat_history_id": chat}
         if request.param == "sync":
             return agent.run(list(messages), hook_context=context, **more)
-        return asyncio.run(agent.run_async(list(messages), hook_context=context, **more))
+        return awaited(agent.run_async(list(messages), hook_context=context, **more))
 
     return start
 
@@ -154,7 +154,7 @@ def test_two_conversations_with_one_agent_at_once_stay_apart(
         )
         await asyncio.gather(*runs)
 
-    asyncio.run(all_at_once())
+    awaited(all_at_once())
     for number in range(20):
         assert texts(store.retrieve_messages(f"c{number}")) == [str(number), f"to {number}"]
 

@@ -1,6 +1,5 @@
 """State by key, loaded before a run and saved after it, connected straight into a pipeline."""
 
-import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 from haystack import Document, Pipeline
 from haystack.components.builders import PromptBuilder
-from haystack_scripts import ScriptedChatGenerator, assistant, texts
+from haystack_scripts import ScriptedChatGenerator, assistant, awaited, texts
 
 from botwire import Memory
 from botwire.errors import InvalidValue
@@ -20,7 +19,7 @@ from haystack_integrations.components.writers.botwire import BotWireKeyValueWrit
 def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
     if request.param == "sync":
         return lambda thing, *args, **kwargs: thing.run(*args, **kwargs)
-    return lambda thing, *args, **kwargs: asyncio.run(thing.run_async(*args, **kwargs))
+    return lambda thing, *args, **kwargs: awaited(thing.run_async(*args, **kwargs))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Memories: kept whole, found by words and filters, and nobody sees anybody else's."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 from haystack import Pipeline
 from haystack.components.builders import PromptBuilder
 from haystack.errors import FilterError
-from haystack_scripts import ScriptedChatGenerator, answering, assistant, texts, user
+from haystack_scripts import ScriptedChatGenerator, answering, assistant, awaited, texts, user
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,7 +167,7 @@ def test_more_memories_than_a_page_are_all_searched(memories: BotWireMemoryStore
 def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
     if request.param == "sync":
         return lambda pipe, data: pipe.run(data)
-    return lambda pipe, data: asyncio.run(pipe.run_async(data))
+    return lambda pipe, data: awaited(pipe.run_async(data))
 
 
 def test_a_pipeline_asks_its_memories_and_adds_to_them(

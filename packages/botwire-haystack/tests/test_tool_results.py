@@ -1,6 +1,5 @@
 """Tool results too long for the conversation: kept outside, read again piece by piece."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,7 @@ from haystack.components.agents import Agent
 from haystack.dataclasses import ImageContent, TextContent
 from haystack.hooks.tool_result_offloading import OffloadOverChars, ToolResultOffloadHook
 from haystack.tools import tool
-from haystack_scripts import ScriptedChatGenerator, call, user
+from haystack_scripts import ScriptedChatGenerator, awaited, call, user
 
 from botwire.errors import NotFound
 from haystack_integrations.chat_message_stores.botwire import BotWireChatMessageStore
@@ -88,7 +87,7 @@ def test_a_model_reads_an_offloaded_result_again(
 
     bot, llm = agent(results, call("search", q="tea"), read(0), read(5000), "thanks")
     if asynchronous:
-        asyncio.run(bot.run_async([user("?")]))
+        awaited(bot.run_async([user("?")]))
     else:
         bot.run([user("?")])
     pointer, first, second = (m.tool_call_results[0].result for m in llm.seen[3][2::2])
