@@ -24,7 +24,7 @@ def store(url: str) -> BotWireKnowledgeStore:
     return BotWireKnowledgeStore(AsyncMemory("team", url=url), poll_interval=0.05)
 
 
-# -- as AG2's own -----------------------------------------------------------------------------------
+# -- as AG2's own ----------------------------------------------------------------------------------
 
 paths = st.sampled_from(["/", "a", "/a", "/a/b", "//a//b/", "/a/b/c.md", "/ab", "/é.md", "/A/b"])
 text = st.text(alphabet="xyé☃\n", max_size=5)
@@ -96,7 +96,7 @@ def test_it_is_a_knowledge_store(store: BotWireKnowledgeStore) -> None:
     assert isinstance(store, KnowledgeStore)
 
 
-# -- for many ---------------------------------------------------------------------------------------
+# -- for many --------------------------------------------------------------------------------------
 
 APPENDING = """
 import asyncio, sys
@@ -105,7 +105,7 @@ from botwire_autogen.ag2 import BotWireKnowledgeStore
 
 async def main(name, url):
     store = BotWireKnowledgeStore(AsyncMemory("team", url=url))
-    for number in range(100):
+    for number in range(60):
         line = f"{name} {number}\\n"
         offset = await store.append("/log.md", line)
         size = len(line)
@@ -126,7 +126,7 @@ def test_two_processes_append_to_one_file_and_each_offset_is_right(
     assert text is not None
     for name in ("one", "two"):
         lines = [line for line in text.splitlines() if line.startswith(name)]
-        assert lines == [f"{name} {number}" for number in range(100)]
+        assert lines == [f"{name} {number}" for number in range(60)]
 
 
 async def test_many_change_one_file_at_the_same_time_and_no_change_is_lost(
@@ -198,7 +198,7 @@ async def test_a_lock_of_ours_guards_the_store(store: BotWireKnowledgeStore, url
     assert await AsyncMemory("team", url=url).list_keys("lock/") == []
 
 
-# -- in an agent ------------------------------------------------------------------------------------
+# -- in an agent -----------------------------------------------------------------------------------
 
 
 async def test_what_stands_in_the_working_memory_reaches_the_prompt_of_another_process(
