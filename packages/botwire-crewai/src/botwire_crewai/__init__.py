@@ -9,13 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from botwire_crewai.flows import BotWireFlowPersistence
     from botwire_crewai.memory import BotWireMemory, register_botwire
     from botwire_crewai.storage import BotWireStorage
     from botwire_crewai.tools import memory_tools
 
-__all__ = ["BotWireMemory", "BotWireStorage", "memory_tools", "register_botwire"]
+__all__ = [
+    "BotWireFlowPersistence",
+    "BotWireMemory",
+    "BotWireStorage",
+    "memory_tools",
+    "register_botwire",
+]
 
 _ROOMS = {
+    "BotWireFlowPersistence": "flows",
     "BotWireMemory": "memory",
     "BotWireStorage": "storage",
     "memory_tools": "tools",
