@@ -123,8 +123,10 @@ class SQLiteSession:
 
     def chunks(self, namespace: str, key: str, first: int, last: int) -> list[Chunk]:
         found = self.connection.execute(
-            "SELECT start, count, text FROM chunks WHERE namespace = ? AND key = ?"
-            " AND start < ? AND start + count > ? ORDER BY start",
+            # Chunks follow each other without gaps: the one that holds `first` starts last before it.
+            "SELECT start, count, text FROM chunks WHERE namespace = ?1 AND key = ?2 AND start < ?3"
+            " AND start >= coalesce((SELECT max(start) FROM chunks"
+            " WHERE namespace = ?1 AND key = ?2 AND start <= ?4), 0) ORDER BY start",
             (namespace, key, last, first),
         )
         return [Chunk._make(chunk) for chunk in found]

@@ -1,0 +1,45 @@
+"""Timing and printing, shared by the benchmarks. Figures are medians; ratios come from one run."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+__all__ = ["interleaved", "note", "print_table"]
+
+
+def interleaved(
+    tasks: dict[str, Callable[[], object]], *, repeat: int, rounds: int = 5
+) -> dict[str, float]:
+    """Microseconds a call of each task: the median of several rounds, taken in turn.
+
+    Taking turns spreads the machine's moods evenly over all of them.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(rounds):
+        for name, task in tasks.items():
+            started = time.perf_counter()
+            for _ in range(repeat):
+                task()
+            seconds[name].append((time.perf_counter() - started) / repeat)
+    return {name: statistics.median(times) * 1e6 for name, times in seconds.items()}
+
+
+def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under a head, columns aligned."""
+    cells = [[*map(str, row)] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    print(f"\n{title}")
+    for number, row in enumerate(cells):
+        first, *rest = row
+        line = [first.ljust(widths[0])]
+        line += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        print("  " + "  ".join(line))
+        if number == 0:
+            print("  " + "  ".join("-" * width for width in widths))
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Say what is going on, apart from the figures."""
+    print(text, file=sys.stderr, flush=True)
