@@ -123,7 +123,7 @@ class SQLiteSession:
 
     def chunks(self, namespace: str, key: str, first: int, last: int) -> list[Chunk]:
         found = self.connection.execute(
-            # Chunks follow each other without gaps: the one that holds `first` starts last before it.
+            # Chunks leave no gaps: the one that holds `first` is the last to start before it.
             "SELECT start, count, text FROM chunks WHERE namespace = ?1 AND key = ?2 AND start < ?3"
             " AND start >= coalesce((SELECT max(start) FROM chunks"
             " WHERE namespace = ?1 AND key = ?2 AND start <= ?4), 0) ORDER BY start",
