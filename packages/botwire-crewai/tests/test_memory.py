@@ -262,7 +262,7 @@ def test_a_background_save_that_fails_is_heard(
     with crewai_event_bus.scoped_handlers(), caplog.at_level(logging.ERROR):
         failed = heard(MemorySaveFailedEvent)
         memory.remember_many(["a", "b"], scope="/", **GIVEN)
-        memory.drain_writes()
+        memory._save_pool.shutdown(wait=True)  # tells of its failures after drain_writes returns
         crewai_event_bus.flush()
     assert len(failed) == 1
     assert isinstance(memory.failure, Unreachable)
