@@ -234,14 +234,32 @@ def test_versions_rise_as_text_and_differ_between_forks(url: str) -> None:
 # -- round trips ---------------------------------------------------------------------------------
 
 
-def test_saving_and_writing_are_one_round_trip_each(saver: Any, round_trips: list[str]) -> None:
+def test_saving_writing_and_reading_are_one_round_trip_each(
+    url: str, face: Face, round_trips: list[str]
+) -> None:
+    saver = face(BotWireSaver(url=url))
     chain = Chain(saver)
-    where = chain.put(messages=MESSAGES, a=1, big="x" * 9999)
-    assert len(round_trips) == 1
-    saver.put_writes(where, [("x", 1), ("y", 2)], "task")
-    assert len(round_trips) == 2
+    first = chain.put(messages=MESSAGES, a=1, big="x" * 9999)
+    saver.put_writes(first, [("x", 1), ("y", 2)], "task")
     chain.put({"run_id": "run"}, messages=[*MESSAGES, AIMessage("x")])
-    assert len(round_trips) == 3
+    assert round_trips == ["batch"] * 3
+    for where in (config(), first):  # by a process that knows nothing yet
+        round_trips.clear()
+        assert face(BotWireSaver(url=url)).get_tuple(where).checkpoint["channel_values"]["a"] == 1
+        assert round_trips == ["batch"]
+
+
+def test_a_listing_reads_no_further_back_than_it_must(saver: Any, round_trips: list[str]) -> None:
+    chain = Chain(saver)
+    for step in range(30):
+        where = chain.put({"step": step}, messages=MESSAGES[:step])
+    round_trips.clear()
+    assert [one.metadata["step"] for one in saver.list(config(), before=where, limit=3)] == [
+        28,
+        27,
+        26,
+    ]
+    assert round_trips == ["batch", "batch"]
 
 
 def test_one_saver_serves_threads_and_several_event_loops(url: str) -> None:

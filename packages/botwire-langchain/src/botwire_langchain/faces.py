@@ -1,14 +1,14 @@
 """One memory with its two faces, for classes whose methods exist twice: blocking and awaited.
 
-What takes several round trips is written once as a flow (a generator that yields operations and is
-sent their results); `drive` and `adrive` are all that differs between the two.
+What such methods do is written once as a flow (a generator that yields operations and is sent their
+results, see `botwire.handle`); `drive` and `adrive` are all that differs between the two.
 """
 
 from collections.abc import Generator
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
-from botwire import AsyncMemory, Conflict, Memory
+from botwire import AsyncMemory, Memory
 from botwire.operations import Operation
 
 __all__ = ["Faces", "Flow", "shared_faces"]
@@ -44,31 +44,11 @@ class Faces:
         return self._given if isinstance(self._given, AsyncMemory) else self._given.to_async()
 
     def drive(self, flow: Flow[T]) -> T:
-        """Run what the flow yields and return what it returns; a lost race is thrown into it."""
-        try:
-            operation = next(flow)
-            while True:
-                try:
-                    answer = self.sync.run(operation)
-                except Conflict as conflict:
-                    operation = flow.throw(conflict)
-                else:
-                    operation = flow.send(answer)
-        except StopIteration as done:
-            return done.value
+        """Run what the flow yields and return what it returns; a lost race is raised in it."""
+        return self.sync.drive(flow)
 
     async def adrive(self, flow: Flow[T]) -> T:
-        try:
-            operation = next(flow)
-            while True:
-                try:
-                    answer = await self.awaited.run(operation)
-                except Conflict as conflict:
-                    operation = flow.throw(conflict)
-                else:
-                    operation = flow.send(answer)
-        except StopIteration as done:
-            return done.value
+        return await self.awaited.drive(flow)
 
     def close(self) -> None:
         """Give the connection back; what is used afterwards raises `Closed`."""

@@ -108,6 +108,11 @@ class Document:
     def value_keys(self) -> set[str]:
         return {key for ref in self.refs.values() for key in keys_of(ref)}
 
+    @property
+    def links(self) -> list[str]:
+        """Every key that the checkpoint needs."""
+        return [self.place.writes(self.id), *self.value_keys]
+
     def load(self, entries: Mapping[str, Entry], codec: Codec) -> "Loaded":
         """The checkpoint with its values and writes, from the entries that it links to."""
         checkpoint = cast("Checkpoint", codec.load(self.checkpoint))

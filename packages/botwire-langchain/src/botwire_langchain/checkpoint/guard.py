@@ -1,10 +1,12 @@
-"""What stands before every write to a thread: that the writer still owns it, and that it lives on.
+"""What stands before every write to a thread: that the writer still may, and that it lives on.
 
-The key of a thread (`t/<thread>`) is the place for both. Its version is the fence: a writer that
-claimed a thread writes only while the key is still at the version that its claim gave. Its time to
-live is that of the whole thread: once it has expired, nothing of the thread is shown, and the next
-write clears what is left. The thread's other entries live half a ttl longer and are renewed
-together, so that a write does not touch them all each time.
+The key of a thread (`t/<thread>`) is the place for both, and every write is conditional on it.
+
+- Its version changes when the thread is begun, deleted or claimed, so a writer that built on what
+  was deleted meanwhile is stopped, and so is one that claimed the thread before somebody else did.
+- Its time to live is that of the whole thread: once it has expired, nothing of the thread is shown,
+  and the next write clears what is left. The thread's other entries live half a ttl longer and are
+  renewed together, so that a write does not touch them all each time.
 """
 
 import time
@@ -24,6 +26,7 @@ __all__ = ["Guard", "StaleWriteOwner"]
 
 SLACK = 1.5  # how much longer than the thread its entries live
 EMPTY = Json("{}")
+KEPT = 4096  # threads of which something is known
 
 
 class StaleWriteOwner(BotWireError):
@@ -35,7 +38,7 @@ class StaleWriteOwner(BotWireError):
 
 @dataclass(slots=True)
 class Life:
-    """What is known of a thread that expires: the version of its key, when to renew the rest."""
+    """What is known of a thread: the version of its key (0: it is new), when to renew the rest."""
 
     version: int
     renew_at: tuple[float, float] = (0.0, 0.0)
@@ -73,37 +76,41 @@ class Guard:
         return None if self.ttl is None else self.ttl * SLACK
 
     def write(self, thread: str, operations: Sequence[Operation]) -> Flow[list[Any]]:
-        """Do these together, if the thread may be written to; their results.
+        """Do these together, if the thread is what it was when it was last seen; their results.
 
         Raises:
-            StaleWriteOwner: this writer no longer owns the thread.
-            Conflict: of the operations themselves.
+            StaleWriteOwner: this writer claimed the thread and no longer owns it.
+            Conflict: the thread was begun, deleted or claimed meanwhile (what it is now is known
+                then, so a second attempt will do), or a condition of the operations does not hold.
         """
-        while True:
-            before = yield from self._before(thread)
-            try:
-                results = yield Batch(self.namespace, (*before, *operations))
-            except Conflict as conflict:
-                if conflict.key != guard_key(thread):
-                    raise
+        before = self._before(thread)
+        try:
+            results = yield Batch(self.namespace, (*before, *operations))
+        except Conflict as conflict:
+            if conflict.key == guard_key(thread):
                 self._lost(thread, conflict)
-            else:
-                self._wrote(thread, before, results)
-                return results[len(before) :]
+            raise
+        self._wrote(thread, before, results)
+        return results[len(before) :]
 
-    def _before(self, thread: str) -> Flow[list[Operation]]:
-        claimed = self.claims.get(thread)
-        if self.ttl is None:
-            return [] if claimed is None else [self._still(thread, claimed)]
+    def write_anyway(self, thread: str, operations: Sequence[Operation]) -> Flow[list[Any]]:
+        """`write` for operations that have no conditions and build on nothing."""
+        while True:
+            try:
+                return (yield from self.write(thread, operations))
+            except Conflict:
+                continue
+
+    def _before(self, thread: str) -> list[Operation]:
         life = self.lives.get(thread)
-        if life is None:
-            entry: Entry | None = yield Head(self.namespace, guard_key(thread))
-            life = self.lives[thread] = Life(entry.version if entry else 0)
-        version = life.version if claimed is None else claimed
+        version = self.claims.get(thread) or (life.version if life else 0)
         if version == 0:
             return self._birth(thread)
-        alive = [self._still(thread, version), Touch(self.namespace, guard_key(thread), self.ttl)]
-        return [*alive, *self._renewal(thread)] if life.due else alive
+        still = self._still(thread, version)
+        if self.ttl is None:
+            return [still]
+        alive = [still, Touch(self.namespace, guard_key(thread), self.ttl)]
+        return [*alive, *self._renewal(thread)] if life is None or life.due else alive
 
     def _still(self, thread: str, version: int) -> Operation:
         # Merging nothing changes nothing; it is there for its condition.
@@ -124,13 +131,21 @@ class Guard:
         return [Expire(self.namespace, prefix, ttl) for prefix in everything(thread)]
 
     def _wrote(self, thread: str, before: Sequence[Operation], results: Sequence[Any]) -> None:
-        life = self.lives.get(thread)
-        if life is None or self.ttl is None:
-            return
-        if isinstance(before[0], Set):
-            life.version = results[len(before) - 1].version
-        if len(before) > 2:  # born or renewed
+        born = isinstance(before[0], Set)
+        if born:
+            self._learn(thread, results[len(before) - 1].version)
+        if self.ttl is not None and (born or len(before) > 2):
+            life = self.lives.get(thread) or self._learn(thread, self.claims.get(thread, 0))
             life.renewed(self.ttl * (SLACK - 1))
+
+    def _learn(self, thread: str, version: int) -> Life:
+        life = self.lives.pop(thread, None)
+        if life is None or life.version != version:
+            life = Life(version)
+        self.lives[thread] = life
+        if len(self.lives) > KEPT:
+            self.lives.pop(next(iter(self.lives)), None)
+        return life
 
     def _lost(self, thread: str, conflict: Conflict) -> None:
         if thread in self.claims:
@@ -140,7 +155,7 @@ class Guard:
                 hint="Stop this run; claim_write_ownership(thread_id) takes the thread over.",
                 thread=thread,
             ) from conflict
-        self.lives[thread] = Life(conflict.current_version)
+        self._learn(thread, conflict.current_version)
 
     def claim(self, thread: str) -> Flow["Guard"]:
         """A guard that owns the thread; whoever owned it until now no longer does."""
@@ -166,27 +181,20 @@ class Guard:
 
     def reading(self, thread: str) -> list[Operation]:
         """What to read together with anything of a thread, for `alive` to judge."""
-        if self.ttl is None:
-            return []
         key = guard_key(thread)
-        touch = [Touch(self.namespace, key, self.ttl)] if self.refresh_on_read else []
+        renew = self.refresh_on_read and self.ttl is not None
+        touch = [Touch(self.namespace, key, self.ttl)] if renew else []
         return [Head(self.namespace, key), *touch]
 
     def alive(self, thread: str, results: Sequence[Any]) -> bool:
-        """Whether the thread exists; `results` begin with those of `reading`."""
-        if self.ttl is None:
-            return True
+        """Whether the thread is to be shown; `results` begin with those of `reading`."""
         entry: Entry | None = results[0]
-        known = self.lives.get(thread)
-        if known is None or known.version != (entry.version if entry else 0):
-            self.lives[thread] = Life(entry.version if entry else 0)
-        return entry is not None
+        self._learn(thread, entry.version if entry else 0)
+        return self.ttl is None or entry is not None
 
     def was_read(self, thread: str) -> Flow[None]:
         """Renew the entries of a thread whose reading renews it, when that is due."""
         life = self.lives.get(thread)
-        if not self.refresh_on_read or self.ttl is None or life is None:
-            return
-        if life.due:
+        if self.refresh_on_read and self.ttl is not None and life is not None and life.due:
             yield Batch(self.namespace, tuple(self._renewal(thread)))
             life.renewed(self.ttl * (SLACK - 1))

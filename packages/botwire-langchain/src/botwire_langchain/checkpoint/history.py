@@ -14,7 +14,7 @@ from botwire_langchain.checkpoint.codec import Codec
 from botwire_langchain.checkpoint.document import Document, pending_writes
 from botwire_langchain.checkpoint.guard import Guard
 from botwire_langchain.checkpoint.layout import Place
-from botwire_langchain.checkpoint.reading import linked
+from botwire_langchain.checkpoint.reading import entries_of
 from botwire_langchain.checkpoint.values import keys_of, load
 from botwire_langchain.faces import Flow
 
@@ -99,7 +99,7 @@ def _fetch(namespace: str, past: _Past, lines: Mapping[str, Sequence[Document]])
     """Read the values at which the lines begin, where they were not read ahead."""
     seeds = [line[-1].refs.get(channel) for channel, line in lines.items() if line]
     wanted = {key for seed in seeds if seed is not None for key in keys_of(seed)}
-    past.entries |= yield from linked(namespace, sorted(wanted - past.entries.keys()))
+    past.entries |= yield from entries_of(namespace, sorted(wanted - past.entries.keys()))
 
 
 def _history(

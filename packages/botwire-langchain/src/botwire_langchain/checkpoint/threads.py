@@ -11,7 +11,7 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, DeltaChannelH
 from botwire import Conflict
 from botwire.errors import Unavailable
 from botwire.jsontext import encode
-from botwire.operations import Append, Batch, Entry, Operation, Scan, Set
+from botwire.operations import Append, Entry, Operation, Set
 from botwire_langchain.checkpoint.codec import Codec
 from botwire_langchain.checkpoint.document import Document, Loaded, write_items
 from botwire_langchain.checkpoint.guard import Guard
@@ -20,19 +20,25 @@ from botwire_langchain.checkpoint.history import STEPS, delta_history
 from botwire_langchain.checkpoint.layout import (
     Place,
     configurable,
-    guard_key,
     id_of,
     thread_of,
 )
-from botwire_langchain.checkpoint.reading import documents, find, whole
+from botwire_langchain.checkpoint.listing import (
+    Wanted,
+    loaded,
+    of_everything,
+    of_namespace,
+    of_thread,
+)
+from botwire_langchain.checkpoint.reading import find
 from botwire_langchain.checkpoint.upkeep import REASON, run_entry
 from botwire_langchain.checkpoint.values import Ref, Writer, settle
 from botwire_langchain.faces import Flow
-from botwire_langchain.names import part, path
+from botwire_langchain.names import part
 
 __all__ = ["Threads"]
 
-TRIES = 5  # readings before a checkpoint that changes under them is given up
+TRIES = 5  # attempts to save a checkpoint of a thread that others change; two will nearly always do
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +54,20 @@ class Threads:
 
     def get(self, config: RunnableConfig) -> Flow[CheckpointTuple | None]:
         place, wanted = Place.of(config), id_of(config)
-        for _ in range(TRIES):
-            before = self.guard.reading(place.thread)
-            results, document = yield from find(self.namespace, place, wanted, before)
-            if document is None or not self.guard.alive(place.thread, results):
-                return None
-            try:
-                [loaded] = yield from whole(self.namespace, [document], self.codec)
-            except KeyError:  # it was pruned since its document was read
-                continue
-            self._saw(place, loaded)
-            yield from self.guard.was_read(place.thread)
-            return loaded.tuple
-        raise Unavailable(
-            f"checkpoint {wanted or 'latest'} of thread {place.thread!r} lacks some of its values",
-            hint="Something else than this checkpointer deleted entries of its namespace.",
-        )
+        before = self.guard.reading(place.thread)
+        results, document, entries = yield from find(self.namespace, place, wanted, before)
+        if not self.guard.alive(place.thread, results) or document is None:
+            self.heads.drop(place)
+            return None
+        if not document.value_keys <= entries.keys():
+            raise Unavailable(
+                f"checkpoint {document.id} of thread {place.thread!r} lacks some of its values",
+                hint="Something else than this checkpointer deleted entries of its namespace.",
+            )
+        loaded = document.load(entries, self.codec)
+        self._saw(place, loaded)
+        yield from self.guard.was_read(place.thread)
+        return loaded.tuple
 
     def _saw(self, place: Place, loaded: Loaded) -> None:
         checkpoint = loaded.tuple.checkpoint
@@ -79,62 +83,24 @@ class Threads:
         before: RunnableConfig | None,
         limit: int | None,
     ) -> Flow[list[Document]]:
-        """The checkpoints that meet the conditions, newest first."""
+        """The checkpoints that meet the conditions, newest first, without their values."""
+        wanted = Wanted(
+            self.codec,
+            id_of(config) if config else None,
+            id_of(before) if before else None,
+            conditions or {},
+            limit,
+        )
         if limit is not None and limit <= 0:
             return []
         if config is None:
-            found = yield from self._alive_documents()
-        else:
-            found = yield from self._documents_of(config)
-        end = id_of(before) if before else None
-        chosen = [
-            document
-            for document in sorted(found, key=lambda document: document.id, reverse=True)
-            if (end is None or document.id < end) and self._meets(document, conditions)
-        ]
-        return chosen if limit is None else chosen[:limit]
-
-    def _documents_of(self, config: RunnableConfig) -> Flow[list[Document]]:
-        thread, ns = thread_of(config), configurable(config).get("checkpoint_ns")
-        if guarded := self.guard.reading(thread):
-            results = yield Batch(self.namespace, tuple(guarded))
-            if not self.guard.alive(thread, results):
-                return []
-        prefix = path("c", thread) if ns is None else Place(thread, ns).prefix("c")
-        found = yield from documents(self.namespace, prefix)
-        wanted = id_of(config)
-        return [document for document in found if wanted in (None, document.id)]
-
-    def _alive_documents(self) -> Flow[list[Document]]:
-        found = yield from documents(self.namespace, "c/")
-        if self.guard.ttl is None:
-            return found
-        alive: set[str] = set()
-        scan: Scan | None = Scan(self.namespace, "t/", values=False)
-        while scan is not None:
-            page = yield scan
-            alive |= {entry.key for entry in page.entries}
-            scan = scan.after_cursor(page.cursor)
-        return [document for document in found if guard_key(document.place.thread) in alive]
-
-    def _meets(self, document: Document, conditions: Mapping[str, Any] | None) -> bool:
-        if not conditions:
-            return True
-        metadata: Mapping[str, Any] = document.load_metadata(self.codec)
-        return all(metadata.get(key) == value for key, value in conditions.items())
+            return (yield from of_everything(self.guard, wanted))
+        if configurable(config).get("checkpoint_ns") is None:
+            return (yield from of_thread(self.guard, thread_of(config), wanted))
+        return (yield from of_namespace(self.guard, Place.of(config), wanted))
 
     def tuples(self, found: Sequence[Document]) -> Flow[list[CheckpointTuple]]:
-        """These checkpoints, whole; those that were deleted meanwhile are left out."""
-        try:
-            loaded = yield from whole(self.namespace, found, self.codec)
-        except KeyError:
-            if len(found) == 1:
-                return []
-            parts: list[CheckpointTuple] = []
-            for document in found:
-                parts += yield from self.tuples([document])
-            return parts
-        return [one.tuple for one in loaded]
+        return loaded(self.namespace, found, self.codec)
 
     def history(
         self, config: RunnableConfig, channels: Sequence[str]
@@ -155,25 +121,25 @@ class Threads:
         new: Mapping[str, Any],
     ) -> Flow[RunnableConfig]:
         place, parent = Place.of(config), id_of(config)
-        head, salt = self.heads.get(place), ""
-        while True:
+        head = self.heads.get(place)
+        for attempt in range(TRIES):
+            # What is known was no longer so: it is left aside, and all is written under new keys.
+            head, salt = (None, f"-{secrets.token_hex(4)}") if attempt else (head, "")
             writer = Writer(self.namespace, self.codec, self.guard.entry_ttl)
             refs = dict(self._refs(place, parent, checkpoint, new, head, writer, salt))
             document = Document.make(place, parent, checkpoint, metadata, refs, self.codec)
+            saving = [*writer.operations, *self._saving(document)]
             try:
-                results = yield from self.guard.write(
-                    place.thread, [*writer.operations, *self._saving(document)]
-                )
+                results = yield from self.guard.write(place.thread, saving)
             except Conflict:
-                if salt:
+                if attempt + 1 == TRIES:
                     raise
-                # Another writer was here. What is known is left aside, and all is written anew.
-                head, salt = None, f"-{secrets.token_hex(4)}"
                 continue
             entries = {entry.key: entry for entry in results if isinstance(entry, Entry)}
             known = Head(document.id, checkpoint["channel_versions"], settle(refs, entries))
             self.heads.keep(place, known)
-            return place.config(document.id)
+            break
+        return place.config(checkpoint["id"])
 
     def _refs(
         self,
@@ -211,7 +177,7 @@ class Threads:
         items = tuple(map(encode, write_items(writes, task_id, path_, self.codec)))
         key = place.writes(configurable(config)["checkpoint_id"])
         append = Append(self.namespace, key, items, ttl=self.guard.entry_ttl)
-        yield from self.guard.write(place.thread, [append])
+        yield from self.guard.write_anyway(place.thread, [append])
 
 
 def _version_name(version: Any, checkpoint_id: str) -> str:

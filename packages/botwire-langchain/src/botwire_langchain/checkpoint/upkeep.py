@@ -152,12 +152,12 @@ def copy_thread(namespace: str, source: str, target: str, guard: Guard) -> Flow[
                 sets = [
                     _copied(namespace, entry, source, target, guard.entry_ttl) for entry in part
                 ]
-                yield from guard.write(target, sets)
+                yield from guard.write_anyway(target, sets)
             scan = scan.after_cursor(page.cursor)
     found = yield from documents(namespace, path("c", source))
     moved = [operation for one in found for operation in _moved(one, source, target, guard)]
     if moved:
-        yield from guard.write(target, moved)
+        yield from guard.write_anyway(target, moved)
 
 
 def _parts(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
