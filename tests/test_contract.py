@@ -11,29 +11,39 @@ from botwire import AsyncMemory, Memory
 from botwire.runners import open_store
 from botwire.stores.base import Limits
 from botwire.stores.sqlite import SQLiteStore
-from botwire.testing import Capabilities, FakeClock, MemoryContract, blocking
+from botwire.testing import Capabilities, FakeClock, MemoryContract, ServerProcess, blocking
+
+Face = Callable[..., Memory]
+
+
+SYNC = Capabilities()
+ASYNC = Capabilities(mapping=False)
 
 
 @dataclass(frozen=True)
 class Way:
-    """How memory is reached: an address (`{tmp}`: a fresh folder) and one of the two faces."""
+    """How memory is reached: the address of its store, by which face, and through a server or not.
+
+    `{tmp}` in the address is a fresh folder.
+    """
 
     url: str
-    face: Callable[..., Memory]
-    capabilities: Capabilities
+    face: Face
+    server: bool = False
+    capabilities: Capabilities = SYNC
 
 
 def _async(namespace: str, **options: object) -> Memory:
     return blocking(AsyncMemory(namespace, **options))
 
 
-SYNC = Capabilities()
-ASYNC = Capabilities(mapping=False)
 WAYS = {
-    "sqlite": Way("sqlite:///{tmp}/memory.db", Memory, SYNC),
-    "sqlite async": Way("sqlite:///{tmp}/memory.db", _async, ASYNC),
-    "memory": Way("memory://", Memory, Capabilities(processes=False)),
-    "memory async": Way("memory://", _async, Capabilities(mapping=False, processes=False)),
+    "sqlite": Way("sqlite:///{tmp}/memory.db", Memory),
+    "sqlite async": Way("sqlite:///{tmp}/memory.db", _async, capabilities=ASYNC),
+    "memory": Way("memory://", Memory, capabilities=Capabilities(processes=False)),
+    "memory async": Way("memory://", _async, capabilities=Capabilities(False, False)),
+    "http": Way("sqlite:///{tmp}/memory.db", Memory, server=True),
+    "http async": Way("sqlite:///{tmp}/memory.db", _async, server=True, capabilities=ASYNC),
 }
 
 
@@ -45,21 +55,33 @@ class TestEveryWay(MemoryContract):
         return request.param
 
     @pytest.fixture
-    def limited(self, way: Way, tmp_path: Path) -> Callable[[Limits], Memory]:
-        def make(limits: Limits) -> Memory:
-            store = open_store(way.url.format(tmp=tmp_path), limits=limits)
-            return way.face("limited", store=store)
-
-        return make
-
-    @pytest.fixture
     def capabilities(self, way: Way) -> Capabilities:
         return way.capabilities
 
     @pytest.fixture
-    def memory(self, way: Way, tmp_path: Path) -> Iterator[Memory]:
-        with way.face(f"test {uuid4()}", url=way.url.format(tmp=tmp_path)) as memory:
+    def memory(self, way: Way, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Memory]:
+        if way.server:
+            url = request.getfixturevalue("shared_server").url
+        else:
+            url = way.url.format(tmp=tmp_path)
+        with way.face(f"test {uuid4()}", url=url) as memory:
             yield memory
+
+    @pytest.fixture
+    def limited(self, way: Way, tmp_path: Path) -> Iterator[Callable[[Limits], Memory]]:
+        servers: list[ServerProcess] = []
+
+        def make(limits: Limits) -> Memory:
+            store = way.url.format(tmp=tmp_path)
+            if not way.server:
+                return way.face("limited", store=open_store(store, limits=limits))
+            options = {name: getattr(limits, name) or 0 for name in Limits.__slots__}
+            servers.append(ServerProcess(store, **options))
+            return way.face("limited", url=servers[-1].url)
+
+        yield make
+        for server in servers:
+            server.stop()
 
 
 class TestFakeTime(MemoryContract):

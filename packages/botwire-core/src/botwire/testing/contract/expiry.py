@@ -164,7 +164,7 @@ class Expiry:
                 place.append("k", *value, ttl=SHORT)  # type: ignore[misc]
             else:
                 place.set("k", value, ttl=SHORT, sliding=value is None)
-        elapse(SHORT + 0.01)
+        elapse(SHORT + 0.005)
         for here, there in zip(never, over, strict=True):
             there_, here_ = _outcome(act, there, "k"), _outcome(act, here, "k")
             assert repr(there_).replace(there.namespace, "") == repr(here_).replace(
@@ -290,7 +290,7 @@ class Expiry:
     def test_expire_ends_a_whole_prefix(self, memory: Memory, elapse: Elapse) -> None:
         memory.set_many({"a:1": 1, "a:2": 2, "b": 3})
         assert memory.expire("a:", SHORT) == 2
-        elapse(SHORT + 0.01)
+        elapse(SHORT + 0.005)
         assert memory.list_keys() == ["b"]
         assert memory.expire("nothing", 5) == 0
         assert memory.expire("", 60) == 1

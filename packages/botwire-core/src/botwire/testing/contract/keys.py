@@ -8,16 +8,17 @@ from botwire.errors import InvalidKey, InvalidRequest
 from botwire.memory import Memory
 from botwire.testing.contract.kit import Capabilities, require, unchanged
 
-__all__ = ["BAD_NAMES", "KEYS", "Keys"]
+__all__ = ["BAD_NAMES", "KEYS", "Keys", "Mapping"]
 
 KEYS = [
-    "a", "user:123:preferences", "a/b", "/", "//", "a//b", ".", "..", "../..", "./a", "a/../b",
-    "%", "%2F", "%00", "100%", "_", "*", "?", "?a=b", "#", "#a", "a b", " ", " a", "a ", "\t", "\n",
-    "a\nb", "\r\n", "\x01", "\x7f", "\x85", "é", "e\u0301", "É", "ß", "🦆", "\ufffd",
-    "\uffff", "\ufeff", "\U00010000", "\U0010ffff", "日本語", "مرحبا", "\u202e", "'", '"', "\\",
-    "`", "\u2028", "a'--", "{}", "[]", "null", "A", "Z", "z", "~", "0", "00", "keys", "entries", "batch", "v1",
-    "memory", "__proto__", "x" * 512, "é" * 256, "🦆" * 128,
-]  # fmt: skip
+    *("a", "A", "Z", "z", "0", "00", "user:123:preferences", "keys", "null", "v1", "__proto__"),
+    *("/", "//", "a/b", "a//b", ".", "..", "../..", "./a", "a/../b", "a/", "entries", "memory"),
+    *("%", "%2F", "%00", "100%", "_", "*", "?", "?a=b", "#", "#a", "&", "+", "a+b", "=", "~", "@"),
+    *("a b", " ", " a", "a ", "\t", "\n", "a\nb", "\r\n", "\x01", "\x7f", "\x85", "\u2028"),
+    *("é", "e\u0301", "É", "ß", "日本語", "مرحبا", "\u202e", "🦆", "👩‍👩‍👧", "\ufffd", "\uffff"),
+    *("\ufeff", "\U00010000", "\U0010ffff", "'", '"', "\\", "`", "a'--", "{}", "[]"),
+    *("x" * 512, "é" * 256, "🦆" * 128),
+]
 
 BAD_NAMES: dict[str, Any] = {
     "empty": "",
@@ -34,34 +35,33 @@ BAD_NAMES: dict[str, Any] = {
 
 
 class Keys:
-    @pytest.mark.parametrize("key", KEYS)
-    def test_any_text_is_a_key(self, memory: Memory, key: str) -> None:
-        memory.set(key, [key])
-        assert memory.get(key) == [key]
-        assert memory.exists(key)
-        assert memory.list_keys() == [key]
-        assert memory.list_keys(key) == [key]
-        assert memory.get_many([key]) == {key: [key]}
-        entry = memory.entry(key)
-        assert entry is not None
-        assert entry.key == key
-        assert memory.append(key, 1) == 2
-        assert memory.delete(key)
-        assert not memory.exists(key)
+    def test_any_text_is_a_key(self, memory: Memory) -> None:
+        for key in KEYS:
+            memory.set(key, [key])
+            assert memory.get(key) == [key]
+            assert memory.exists(key)
+            assert memory.list_keys() == memory.list_keys(key) == [key]
+            assert memory.get_many([key]) == {key: [key]}
+            entry = memory.entry(key)
+            assert entry is not None
+            assert entry.key == key
+            assert memory.append(key, 1) == 2
+            assert memory.delete(key)
+            assert not memory.exists(key)
 
     def test_keys_that_look_alike_are_different_keys(self, memory: Memory) -> None:
         memory.set_many({key: key for key in KEYS})
         assert memory.list_keys() == sorted(KEYS)
         assert dict(memory.items()) == {key: key for key in KEYS}
 
-    @pytest.mark.parametrize("namespace", [*KEYS[:45], "x" * 512, "🦆" * 128])
-    def test_any_text_is_a_namespace(self, memory: Memory, namespace: str) -> None:
-        named = memory.namespaced(namespace)
+    def test_any_text_is_a_namespace(self, memory: Memory) -> None:
         memory.set("k", "outside")
-        named.set("k", "inside")
-        assert named.get("k") == "inside"
-        assert named.usage().namespace == namespace
-        assert named.clear() == 1
+        for namespace in KEYS:
+            named = memory.namespaced(namespace)
+            named.set("k", "inside")
+            assert named.get("k") == "inside"
+            assert named.usage().namespace == namespace
+            assert named.clear() == 1
         assert memory.get("k") == "outside"
 
     @pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)

@@ -14,7 +14,7 @@ __all__ = ["Capabilities", "Elapse", "FakeClock", "exact", "expired", "require",
 
 Elapse = Callable[[float], None]  # lets so many seconds pass, for real or on a fake clock
 
-SHORT = 0.04  # seconds: a ttl that tests wait for
+SHORT = 0.01  # seconds: a ttl that tests wait for
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def exact(value: Any) -> Any:
 def expired(memory: Memory, elapse: Elapse, *keys: str, value: Any = 1) -> None:
     """Make keys that have just expired."""
     memory.set_many(dict.fromkeys(keys, value), ttl=SHORT)
-    elapse(SHORT + 0.01)
+    elapse(SHORT + 0.005)
 
 
 @contextmanager

@@ -205,7 +205,7 @@ class Limiting:
         memory = limited(Limits(namespace_bytes=1000))
         memory.set("stays", "x" * 493)  # with its key 500
         memory.set("k", "x" * 497, ttl=SHORT)  # with its key 500
-        elapse(SHORT + 0.01)
+        elapse(SHORT + 0.005)
         with pytest.raises(QuotaExceeded):
             memory.set("k", "x" * 498)
         with pytest.raises(QuotaExceeded):
