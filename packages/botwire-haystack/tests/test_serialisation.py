@@ -1,5 +1,6 @@
 """Saved here, loaded elsewhere: plain data, no secrets, nothing opened, the default allow-list."""
 
+import asyncio
 import json
 import os
 import socket
@@ -106,6 +107,8 @@ def test_nothing_is_opened_or_resolved_before_warm_up(
     thing: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not by making, saving, loading or closing; the strict secret is missing at warm-up."""
+
+    awaited(asyncio.sleep(0))  # the loop of the tests needs sockets itself
 
     def opened(*args: Any) -> None:
         raise AssertionError("a socket was opened")
