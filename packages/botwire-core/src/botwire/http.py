@@ -16,9 +16,9 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -29,6 +29,9 @@ from botwire.jsontext import decode, write
 from botwire.operations import Operation
 from botwire.runners import public_url
 from botwire.stores.base import Mode
+
+if TYPE_CHECKING:
+    from botwire.telemetry import Call
 
 __all__ = ["HttpConnection"]
 
@@ -49,6 +52,7 @@ class HttpConnection:
     def __init__(self, url: str, api_key: str | None, timeout: float) -> None:
         self.url = url
         self.timeout = timeout
+        self.server = _host_and_port(url)
         self._place = public_url(url)
         self._base = url.rstrip("/") + "/v1/"
         self._urls: dict[str, httpx.URL] = {}
@@ -66,10 +70,13 @@ class HttpConnection:
         elif credentials := _credentials(url):
             self._headers.append(("authorization", f"Basic {credentials}"))
 
-    def run(self, operation: Operation, headers: Mapping[str, str] | None = None) -> Any:
-        """Send an operation and return the reply; raises what the server answered."""
+    def run(self, operation: Operation, call: "Call | None" = None) -> Any:
+        """Send an operation and return the reply; raises what the server answered.
+
+        A call, if there is one, gives headers to send along and is told of the attempts.
+        """
         pool = self._pool or self._open()
-        exchange = self._exchange(operation, headers)
+        exchange = self._exchange(operation, call)
         try:
             step = next(exchange)
             while True:
@@ -77,11 +84,9 @@ class HttpConnection:
         except StopIteration as done:
             return done.value
 
-    async def run_async(
-        self, operation: Operation, headers: Mapping[str, str] | None = None
-    ) -> Any:
+    async def run_async(self, operation: Operation, call: "Call | None" = None) -> Any:
         pool = self._loops.get(asyncio.get_running_loop()) or self._open_async()
-        exchange = self._exchange(operation, headers)
+        exchange = self._exchange(operation, call)
         try:
             step = next(exchange)
             while True:
@@ -89,14 +94,16 @@ class HttpConnection:
         except StopIteration as done:
             return done.value
 
-    def _exchange(self, operation: Operation, headers: Mapping[str, str] | None) -> Exchange:
+    def _exchange(self, operation: Operation, call: "Call | None") -> Exchange:
         """All attempts: yields a request or a pause in seconds, is sent what came of it."""
         content = write(operation.request()).encode()
-        given = [*self._headers, *(headers or {}).items()]
+        given = [*self._headers, *(call.headers.items() if call else ())]
         if operation.mode is Mode.WRITE:
             given.append(("idempotency-key", f'"{_new_key()}"'))
         deadline = time.monotonic() + self.timeout
         for attempt in count():
+            if call:
+                call.attempts = attempt + 1
             answer = yield self._request(
                 operation.name, given, content, deadline - time.monotonic()
             )
@@ -168,6 +175,11 @@ class HttpConnection:
             self._pool = None
             self._loops = weakref.WeakKeyDictionary()
         self._lock.release()
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _credentials(url: str) -> str | None:

@@ -9,6 +9,7 @@
 
 import os
 import threading
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -23,12 +24,21 @@ HOSTED = "https://botwire.dev"
 
 
 class Connection(Protocol):
-    """A way to reach memories; the reply is what `Operation.result` reads."""
+    """A way to reach memories.
+
+    `run(operation)` gives the reply that `Operation.result` reads. `server` is the host and port it
+    talks to, or None in this process; to a server, `run(operation, call)` also takes along what
+    observers have to say (see `botwire.telemetry`).
+    """
 
     @property
     def url(self) -> str: ...
-    def run(self, operation: Operation) -> Any: ...
-    async def run_async(self, operation: Operation) -> Any: ...
+    @property
+    def server(self) -> tuple[str, int] | None: ...
+    @property
+    def run(self) -> Callable[..., Any]: ...
+    @property
+    def run_async(self) -> Callable[..., Awaitable[Any]]: ...
     def close(self) -> None: ...
     async def close_async(self) -> None: ...
     def before_fork(self) -> None: ...
@@ -37,6 +47,8 @@ class Connection(Protocol):
 
 class LocalConnection:
     """Runs operations on a store in this process."""
+
+    server = None
 
     def __init__(self, store: Store, url: str = "") -> None:
         self.store = store
