@@ -208,3 +208,12 @@ def test_importing_the_package_imports_no_framework() -> None:
     assert RecallTool is botwire_autogen.RecallTool
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = botwire_autogen.Nothing
+
+
+@pytest.mark.parametrize(("module", "extra"), [("ag2", "ag2"), ("autogen", "classic")])
+def test_a_missing_framework_is_named_with_the_extra_that_brings_it(
+    module: str, extra: str
+) -> None:
+    importing = f"import sys; sys.modules[{module!r}] = None; import botwire_autogen.{extra}"
+    shown = subprocess.run([sys.executable, "-c", importing], capture_output=True, text=True)
+    assert f"pip install 'botwire-autogen[{extra}]'" in shown.stderr
