@@ -10,8 +10,9 @@ import asyncio
 from contextlib import AbstractContextManager
 from typing import Any
 
+from botwire.errors import BotWireError
 from botwire.operations import Operation
-from botwire.stores.base import Mode, Session
+from botwire.stores.base import Escalate, Mode, Session
 from botwire.stores.store import Store
 
 __all__ = ["TurnReader"]
@@ -29,15 +30,27 @@ class TurnReader:
         """Apply an operation, or raise `Escalate` when it needs more than a row."""
         session = self._session or self._begin()
         store = self._store
-        if operation.looks:
-            return operation.look(session, store.clock)
-        return operation.apply(store.space(session, operation.namespace, Mode.POINT))
+        try:
+            if operation.looks:
+                return operation.look(session, store.clock)
+            return operation.apply(store.space(session, operation.namespace, Mode.POINT))
+        except (Escalate, BotWireError):
+            raise
+        except Exception as error:
+            self._abandon(error)
+            raise
 
     def _begin(self) -> Session:
         self._open = self._store.session(Mode.SNAPSHOT)
         self._session = self._open.__enter__()
         asyncio.get_running_loop().call_soon(self.end)
         return self._session
+
+    def _abandon(self, error: Exception) -> None:
+        """Let the store say what an error of its engine means; nobody else uses this snapshot."""
+        transaction, self._open, self._session = self._open, None, None
+        if transaction is not None:
+            transaction.__exit__(type(error), error, error.__traceback__)
 
     def end(self) -> None:
         """Let go of the snapshot, if there is one."""

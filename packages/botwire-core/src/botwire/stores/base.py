@@ -142,7 +142,9 @@ class Session(Protocol):
     def remember(
         self, namespace: str, idempotency_key: str, fingerprint: str, reply: str, until: float
     ) -> None: ...
-    def forget_replies(self, now: float, limit: int) -> None: ...
+    def forget_replies(self, now: float, limit: int) -> int:
+        """Remove the oldest replies, if they are expired; how many it were."""
+        ...
 
     def savepoint(self) -> AbstractContextManager[None]:
         """What happens inside is undone when it raises."""

@@ -194,13 +194,13 @@ class SQLiteSession:
             (namespace, idempotency_key, fingerprint, reply, until),
         )
 
-    def forget_replies(self, now: float, limit: int) -> None:
+    def forget_replies(self, now: float, limit: int) -> int:
         # Replies are kept in the order they came, so the oldest are the first rows.
-        self.connection.execute(
+        return self.connection.execute(
             "DELETE FROM replies WHERE rowid IN (SELECT rowid FROM replies ORDER BY rowid LIMIT ?)"
             " AND expires_at <= ?",
             (limit, now),
-        )
+        ).rowcount
 
     @contextmanager
     def savepoint(self) -> Generator[None]:

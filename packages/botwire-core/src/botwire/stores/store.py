@@ -30,7 +30,7 @@ __all__ = ["Clock", "Once", "Store", "Ticket"]
 
 GROUP = 512  # tickets a transaction serves at most, so that nobody waits behind an endless line
 SWEEP_EVERY = 30.0  # seconds between two sweeps, which ride on a write's transaction
-SWEEP_ROWS = 500
+SWEEP_ROWS = 200
 REPLIES_KEPT = 24 * 3600.0  # seconds an idempotency key is remembered
 
 
@@ -168,7 +168,11 @@ class Store(ABC):
         try:
             with self.session(Mode.WRITE) as session:
                 self._apply(session, tickets)
-        except Exception as error:  # the transaction was undone, so every ticket has failed
+        except Exception as error:  # the transaction was undone
+            if len(tickets) > 1 and not isinstance(error, Unavailable):
+                for ticket in tickets:  # what is too large or met a bug fails alone
+                    self._commit([ticket])
+                return
             for ticket in tickets:
                 ticket.fail(error)
         except BaseException:  # Ctrl-C reaches this thread; the others get an error they can handle
@@ -192,7 +196,7 @@ class Store(ABC):
             with ExitStack() as stack:
                 self._apply(stack.enter_context(transaction), tickets)
                 stack.pop_all()  # the transaction stays open for `_finish`
-        except BotWireError:  # `commit` will meet it again and report it
+        except Exception:  # `commit` will meet it again and report it
             self._lock.release()
             return None
         except BaseException:
@@ -236,13 +240,15 @@ class Store(ABC):
     def _sweep_if_due(self, session: Session) -> None:
         now = self.clock()
         if now - self._swept_at >= SWEEP_EVERY:
-            self._swept_at = now
-            _sweep(self, session, now)
+            more = _sweep(self, session, now)
+            self._swept_at = 0.0 if more else now  # a backlog is worked off with every write
 
     def sweep(self) -> None:
         """Free the space of what has expired. Nothing depends on it but disk space."""
-        with self._lock, self.session(Mode.WRITE) as session:
-            _sweep(self, session, self.clock())
+        more = True
+        while more:
+            with self._lock, self.session(Mode.WRITE) as session:
+                more = _sweep(self, session, self.clock())
 
     def namespaces(self, after: str = "", limit: int = 1000) -> list[str]:
         """Names of namespaces that were ever written, in code-point order, after `after`."""
@@ -269,12 +275,14 @@ def _apply_once(operation: "Operation", once: Once | None, space: Space) -> Any:
     return reply
 
 
-def _sweep(store: Store, session: Session, now: float) -> None:
+def _sweep(store: Store, session: Session, now: float) -> bool:
+    """Free the space of some of what expired; True when there is more."""
     spaces: dict[str, Space] = {}
-    for namespace, row in session.expired(now, SWEEP_ROWS, None):
+    expired = session.expired(now, SWEEP_ROWS, None)
+    for namespace, row in expired:
         if namespace not in spaces:
             spaces[namespace] = store.space(session, namespace, Mode.WRITE)
         spaces[namespace].discard(row)
     for space in spaces.values():
         space.flush()
-    session.forget_replies(now, SWEEP_ROWS)
+    return max(len(expired), session.forget_replies(now, SWEEP_ROWS)) == SWEEP_ROWS
