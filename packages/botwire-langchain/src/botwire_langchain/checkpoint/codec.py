@@ -1,25 +1,18 @@
 """Python values as text in JSON, through LangGraph's serializer: strict unless told otherwise."""
 
+import marshal
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable
-from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, cast
 
+from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.serde.base import SerializerProtocol
-from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-__all__ = ["DIGEST", "Codec", "Packed", "strict_serializer"]
+__all__ = ["Codec", "strict_serializer"]
 
-DIGEST = 16  # bytes; enough that two different items are never taken for the same one
 USUAL = "msgpack"
-
-
-class Packed(NamedTuple):
-    """A value as text, and a digest of what it is (before encryption, which differs each time)."""
-
-    text: str
-    digest: bytes
+MARSHAL_FORMAT = 2  # later ones depend on what else refers to an object, not on its value alone
 
 
 def strict_serializer(allow: Iterable[type | tuple[str, str]] = ()) -> JsonPlusSerializer:
@@ -34,45 +27,30 @@ class Codec:
     """Packs values with a serializer. The text is base64, with the type in front if unusual."""
 
     def __init__(self, serde: SerializerProtocol) -> None:
-        self.serde = serde
-        # Encryption is told apart: the same value is never encrypted to the same bytes twice.
-        self._cipher = serde.cipher if isinstance(serde, EncryptedSerializer) else None
-        inner = serde.serde if isinstance(serde, EncryptedSerializer) else serde
-        self._dump, self._load = inner.dumps_typed, inner.loads_typed
+        self._dump, self._load = serde.dumps_typed, serde.loads_typed
 
-    def pack(self, value: Any) -> Packed:
+    def pack(self, value: Any) -> str:
         kind, data = self._dump(value)
-        digest = _digest(kind, data)
-        if self._cipher is not None:
-            name, data = self._cipher.encrypt(data)
-            kind = f"{kind}+{name}"
         text = b2a_base64(data, newline=False).decode()
-        return Packed(text if kind == USUAL else f"{kind}:{text}", digest)
-
-    def text(self, value: Any) -> str:
-        return self.pack(value).text
+        return text if kind == USUAL else f"{kind}:{text}"
 
     def load(self, text: str) -> Any:
         """The value that was packed."""
-        return self._load(self._plain(text))
-
-    def open(self, text: str) -> tuple[Any, bytes]:
-        """The value that was packed, and its digest."""
-        kind, data = self._plain(text)
-        return self._load((kind, data)), _digest(kind, data)
-
-    def _plain(self, text: str) -> tuple[str, bytes]:
         kind, found, data = text.rpartition(":")
-        if not found:
-            return USUAL, a2b_base64(data)
-        raw = a2b_base64(data)
-        if self._cipher is None or "+" not in kind:
-            return kind, raw
-        kind, name = kind.split("+", 1)
-        return kind, self._cipher.decrypt(name, raw)
+        return self._load((kind if found else USUAL, a2b_base64(data)))
+
+    def fingerprint(self, value: Any) -> int:
+        """A number that tells a value from others and from what it was before it was changed.
+
+        It holds in this process only. Messages and plain data are marshalled, which is several
+        times quicker than packing them and sees every field; for the rest, packing is the way.
+        """
+        state = _message_state(value) if isinstance(value, BaseMessage) else value
+        try:
+            return hash(marshal.dumps(state, MARSHAL_FORMAT))
+        except ValueError:  # something in it cannot be marshalled
+            return hash(self.pack(value))
 
 
-def _digest(kind: str, data: bytes) -> bytes:
-    if kind == USUAL:
-        return blake2b(data, digest_size=DIGEST).digest()
-    return blake2b(data, digest_size=DIGEST, person=kind.encode()[:16]).digest()
+def _message_state(message: BaseMessage) -> tuple[int, dict[str, Any], dict[str, Any] | None]:
+    return id(type(message)), vars(message), cast("Any", message).__pydantic_extra__

@@ -64,8 +64,8 @@ class Document:
             checkpoint["id"],
             parent,
             None if run is None else str(run),
-            codec.text(bare),
-            codec.text(dict(metadata)),
+            codec.pack(bare),
+            codec.pack(dict(metadata)),
             refs,
             frozenset(name for name in refs if isinstance(values.get(name), _DeltaSnapshot)),
         )
@@ -145,7 +145,7 @@ def write_items(
 ) -> list[Any]:
     """Writes of a task as items of the list of all writes."""
     return [
-        [task_path, task_id, WRITES_IDX_MAP.get(channel, index), channel, codec.text(value)]
+        [task_path, task_id, WRITES_IDX_MAP.get(channel, index), channel, codec.pack(value)]
         for index, (channel, value) in enumerate(writes)
     ]
 

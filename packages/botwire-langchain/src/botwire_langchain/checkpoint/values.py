@@ -5,18 +5,19 @@
 - A list (messages, above all) is kept as items in segments: lists that only grow at their end on
   the server. A checkpoint says how many items of which segments are its list. What a new list has
   in common with the one before is not written again, however long it is; items are compared by
-  digest, so changed, removed and reordered ones are seen.
+  fingerprint, so changed, removed and reordered ones are seen.
 - Only the end of a segment is ever written, and only if nobody else did meanwhile (`if_version`);
   who loses that race stores the list in a segment of its own.
 """
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from botwire.jsontext import encode
 from botwire.operations import Append, Entry, Head, Operation, Set
-from botwire_langchain.checkpoint.codec import DIGEST, Codec, Packed
+from botwire_langchain.checkpoint.codec import Codec
 
 __all__ = ["Blob", "Inline", "Ref", "Rope", "Segment", "Writer", "from_record", "load", "to_record"]
 
@@ -57,10 +58,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Rope:
-    """A list in segments; `digests` of its items, one after the other."""
+    """A list in segments, and the fingerprints of its items."""
 
     segments: tuple[Segment, ...] = ()
-    digests: bytes = b""
+    prints: Sequence[int] = ()
 
     def cut(self, count: int) -> tuple[Segment, ...]:
         """The segments that hold the first `count` items."""
@@ -119,9 +120,9 @@ def load(ref: Ref, entries: Mapping[str, Entry], codec: Codec) -> tuple[Any, Ref
     if isinstance(ref, Blob):
         return codec.load(entries[ref.key].value), ref
     parts = [(entries[segment.key], segment) for segment in ref.segments]
-    opened = [codec.open(text) for entry, part in parts for text in entry.value[: part.count]]
+    items = [codec.load(text) for entry, part in parts for text in entry.value[: part.count]]
     segments = tuple(_known(segment, entry) for entry, segment in parts)
-    return [item for item, _ in opened], Rope(segments, b"".join(digest for _, digest in opened))
+    return items, Rope(segments, array("q", map(codec.fingerprint, items)))
 
 
 def _known(segment: Segment, entry: Entry) -> Segment:
@@ -140,9 +141,9 @@ class Writer:
     def store(self, value: Any, key: str, before: Ref | None) -> Ref:
         """Keep a value, under `key` if it needs one; `before` is how the one before is kept."""
         if type(value) is list:
-            items = [self.codec.pack(item) for item in cast("list[Any]", value)]
-            return self._store_list(value, items, key, before)
-        return self._store_text(self.codec.text(value), key)
+            old = before if isinstance(before, Rope) else Rope()
+            return self._store_list(cast("list[Any]", value), key, old)
+        return self._store_text(self.codec.pack(value), key)
 
     def _store_text(self, text: str, key: str) -> Ref:
         if len(text) <= INLINE:
@@ -150,17 +151,16 @@ class Writer:
         self.operations.append(Set(self.namespace, key, encode(text), self.ttl))
         return Blob(key)
 
-    def _store_list(self, value: Any, items: list[Packed], key: str, before: Ref | None) -> Ref:
-        old = before if isinstance(before, Rope) else Rope()
-        digests = b"".join(item.digest for item in items)
-        same = _common(old.digests, digests)
-        if not same and sum(len(item.text) for item in items) <= INLINE:
-            return Inline(self.codec.text(value))
+    def _store_list(self, items: list[Any], key: str, old: Rope) -> Ref:
+        prints = array("q", map(self.codec.fingerprint, items))
+        same = _common(old.prints, prints)
         kept = old.cut(same)
         if len(kept) >= SEGMENTS:
             kept, same = (), 0
-        added = [item.text for item in items[same:]]
-        return Rope(self._extended(kept, added, key), digests)
+        added = list(map(self.codec.pack, items[same:]))
+        if not kept and sum(map(len, added)) <= INLINE:
+            return Inline(self.codec.pack(items))
+        return Rope(self._extended(kept, added, key), prints)
 
     def _extended(
         self, kept: tuple[Segment, ...], added: Sequence[str], key: str
@@ -196,15 +196,12 @@ def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
         yield part
 
 
-def _common(old: bytes, new: bytes) -> int:
+def _common(old: Sequence[int], new: Sequence[int]) -> int:
     """How many items at the front are the same."""
-    if new.startswith(old):
-        return len(old) // DIGEST
-    pairs = range(0, min(len(old), len(new)), DIGEST)
-    return next(
-        (at // DIGEST for at in pairs if old[at : at + DIGEST] != new[at : at + DIGEST]),
-        len(pairs),
-    )
+    if new[: len(old)] == old:
+        return len(old)
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(old), len(new)))
 
 
 def settle(refs: Mapping[str, Ref], heads: Mapping[str, Entry]) -> dict[str, Ref]:
