@@ -21,7 +21,7 @@ from haystack_integrations.chat_message_stores.botwire import BotWireChatMessage
 from haystack_integrations.common.botwire import Backed
 from haystack_integrations.memory_stores.botwire import BotWireMemoryStore
 
-NAMESPACES = ("test", "haystack", "one", "other", "killed")
+NAMESPACES = ("test", "haystack", "one", "other", "killed", "assistant")
 
 
 @pytest.fixture(autouse=True)
