@@ -7,6 +7,7 @@
 """
 
 import re
+from functools import lru_cache
 from hashlib import blake2b
 
 __all__ = ["SEPARATOR", "is_hash", "part", "path", "text"]
@@ -18,6 +19,7 @@ _escaped = re.compile(r"[%/~\x00-\x1f\x7f\ud800-\udfff]")
 _escape = re.compile(r"%u([0-9A-F]{4})|%([0-9A-F]{2})")
 
 
+@lru_cache(maxsize=4096)
 def part(name: str, limit: int = MAX_PART) -> str:
     """A text as one part of a key.
 
