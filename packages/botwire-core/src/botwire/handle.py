@@ -14,7 +14,15 @@ from typing import Any, Self
 from botwire.errors import Closed, Conflict, InvalidRequest
 from botwire.jsontext import encode
 from botwire.operations import Entry, Page, Read, Scan, Set, Usage
-from botwire.runners import Connection, LocalConnection, connect, default_url, public_url, release
+from botwire.runners import (
+    Connection,
+    LocalConnection,
+    connect,
+    default_url,
+    drop,
+    public_url,
+    release,
+)
 from botwire.stores.store import Store
 
 __all__ = ["Flow", "Handle", "pages", "seconds_left", "updating"]
@@ -58,7 +66,7 @@ class Handle:
             self.url, self._api_key or os.environ.get("BOTWIRE_API_KEY"), self.timeout
         )
         # A handle that is dropped without being closed gives its share of the connection back, too.
-        self._finalizer = weakref.finalize(self, _let_go, connection)
+        self._finalizer = weakref.finalize(self, drop, connection)
         self._connection = connection
         return connection
 
@@ -106,11 +114,6 @@ class Handle:
 
 def _revive(kind: type[Handle], namespace: str, url: str, timeout: float) -> Handle:
     return kind(namespace, url=url, timeout=timeout)
-
-
-def _let_go(connection: Connection) -> None:
-    if release(connection):
-        connection.close()
 
 
 def pages(scan: Scan) -> Flow:

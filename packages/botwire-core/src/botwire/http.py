@@ -16,15 +16,16 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from botwire.errors import BotWireError, Timeout, Unreachable, from_problem
+from botwire.forks import watch
 from botwire.jsontext import decode, write
 from botwire.operations import Operation
 from botwire.runners import public_url
@@ -58,8 +59,9 @@ class HttpConnection:
         self._urls: dict[str, httpx.URL] = {}
         self._lock = threading.Lock()
         self._pool: httpx.HTTPTransport | None = None
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncHTTPTransport]
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPool]
         self._loops = weakref.WeakKeyDictionary()
+        watch(self)
         self._headers = [
             ("host", ""),
             ("content-type", "application/json"),
@@ -85,12 +87,12 @@ class HttpConnection:
             return done.value
 
     async def run_async(self, operation: Operation, call: "Call | None" = None) -> Any:
-        pool = self._loops.get(asyncio.get_running_loop()) or self._open_async()
+        held = self._loops.get(asyncio.get_running_loop()) or await self._open_async()
         exchange = self._exchange(operation, call)
         try:
             step = next(exchange)
             while True:
-                step = exchange.send(await _act_async(pool, step))
+                step = exchange.send(await _act_async(held.pool, step))
         except StopIteration as done:
             return done.value
 
@@ -148,10 +150,10 @@ class HttpConnection:
                 self._pool = httpx.HTTPTransport(**_options(self.url))
             return self._pool
 
-    def _open_async(self) -> httpx.AsyncHTTPTransport:
-        pool = httpx.AsyncHTTPTransport(**_options(self.url))
-        self._loops[asyncio.get_running_loop()] = pool
-        return pool
+    async def _open_async(self) -> "_LoopPool":
+        keeper = _keep(self.url)
+        held = self._loops[asyncio.get_running_loop()] = _LoopPool(await anext(keeper), keeper)
+        return held
 
     def close(self) -> None:
         """Close the sockets of threads; those of an event loop close with `close_async` on it."""
@@ -161,9 +163,9 @@ class HttpConnection:
             pool.close()
 
     async def close_async(self) -> None:
-        pool = self._loops.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            await pool.aclose()
+        held = self._loops.pop(asyncio.get_running_loop(), None)
+        if held is not None:
+            await held.keeper.aclose()
         self.close()
 
     def before_fork(self) -> None:
@@ -175,6 +177,25 @@ class HttpConnection:
             self._pool = None
             self._loops = weakref.WeakKeyDictionary()
         self._lock.release()
+
+
+class _LoopPool(NamedTuple):
+    """The sockets of one event loop, and what closes them."""
+
+    pool: httpx.AsyncHTTPTransport
+    keeper: AsyncGenerator[httpx.AsyncHTTPTransport]
+
+
+async def _keep(url: str) -> AsyncGenerator[httpx.AsyncHTTPTransport]:
+    """A generator, because an event loop closes those itself: at its end, or once forgotten.
+
+    So nobody needs to close an AsyncMemory before `asyncio.run` ends.
+    """
+    pool = httpx.AsyncHTTPTransport(**_options(url))
+    try:
+        yield pool
+    finally:
+        await pool.aclose()
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

@@ -2,23 +2,33 @@
 
 - A connection is shared by every Memory with the same address and closed with the last of them.
 - It does nothing before the first operation, and it serves any number of threads and event loops.
-- After a fork the child starts with connections of its own; what it inherited is left untouched,
-  because closing it would disturb the parent.
 - `http.py` is the only room that knows httpx.
 """
 
+import atexit
 import os
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from botwire.errors import InvalidRequest
+from botwire.forks import watch
 from botwire.operations import Operation
 from botwire.stores.base import Escalate, Mode
 from botwire.stores.store import Store
 
-__all__ = ["Connection", "LocalConnection", "connect", "default_url", "public_url", "release"]
+__all__ = [
+    "Connection",
+    "LocalConnection",
+    "close_dropped",
+    "connect",
+    "default_url",
+    "drop",
+    "public_url",
+    "release",
+]
 
 HOSTED = "https://botwire.dev"
 
@@ -41,8 +51,6 @@ class Connection(Protocol):
     def run_async(self) -> Callable[..., Awaitable[Any]]: ...
     def close(self) -> None: ...
     async def close_async(self) -> None: ...
-    def before_fork(self) -> None: ...
-    def after_fork(self, child: bool) -> None: ...
 
 
 class LocalConnection:
@@ -59,6 +67,8 @@ class LocalConnection:
         """Single reads are quicker than a hop to a thread; everything else takes the hop."""
         if operation.mode is Mode.POINT and self.store.reads_in_line:
             try:
+                if operation.looks:
+                    return self.store.look(operation)
                 return self.store.read(operation, Mode.POINT)
             except Escalate:
                 pass
@@ -73,12 +83,6 @@ class LocalConnection:
         import asyncio
 
         await asyncio.to_thread(self.store.close)
-
-    def before_fork(self) -> None:
-        self.store.before_fork()
-
-    def after_fork(self, child: bool) -> None:
-        self.store.after_fork(child)
 
 
 def default_url() -> str:
@@ -153,21 +157,51 @@ def _open_postgres(url: str, options: dict[str, Any]) -> Store:
     return PostgresStore(url, **options)
 
 
-_lock = threading.Lock()
-_shared: dict[tuple[str, str | None, float], Connection] = {}
-_users: dict[Connection, int] = {}
-_inherited: list[Connection] = []  # kept for ever: collecting them would close the parent's files
+class _Table:
+    """The connections of this process by address, and how many handles use each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shared: dict[tuple[str, str | None, float], Connection] = {}
+        self._users: dict[Connection, int] = {}
+        watch(self)
+
+    def take(self, url: str, api_key: str | None, timeout: float) -> Connection:
+        key = (url, api_key, timeout)
+        with self._lock:
+            connection = self._shared.get(key)
+            if connection is None:
+                connection = self._shared[key] = _open(url, api_key, timeout)
+            self._users[connection] = self._users.get(connection, 0) + 1
+            return connection
+
+    def give_back(self, connection: Connection) -> bool:
+        with self._lock:
+            self._users[connection] -= 1
+            if self._users[connection] > 0 or connection.url.startswith("memory:"):
+                return False
+            del self._users[connection]
+            for key in [key for key, value in self._shared.items() if value is connection]:
+                del self._shared[key]
+            return True
+
+    def before_fork(self) -> None:
+        self._lock.acquire()
+
+    def after_fork(self, child: bool) -> None:
+        self._lock.release()
+
+
+_table = _Table()
+# Handles that were dropped without being closed. The collector finds them at any moment, also while
+# this thread holds a lock, so it only notes them; whoever comes next gives their share back.
+_dropped: deque[Connection] = deque()
 
 
 def connect(url: str, api_key: str | None, timeout: float) -> Connection:
     """The connection of this process to an address; give it back with `release`."""
-    key = (url, api_key, timeout)
-    with _lock:
-        connection = _shared.get(key)
-        if connection is None:
-            connection = _shared[key] = _open(url, api_key, timeout)
-        _users[connection] = _users.get(connection, 0) + 1
-        return connection
+    close_dropped()
+    return _table.take(url, api_key, timeout)
 
 
 def release(connection: Connection) -> bool:
@@ -175,37 +209,18 @@ def release(connection: Connection) -> bool:
 
     Memory in the process alone is never closed: it would be lost.
     """
-    with _lock:
-        _users[connection] = _users.get(connection, 1) - 1
-        if _users[connection] > 0 or connection.url.startswith("memory:"):
-            return False
-        _users.pop(connection)
-        for key in [key for key, value in _shared.items() if value is connection]:
-            del _shared[key]
-        return True
+    return _table.give_back(connection)
 
 
-def _before_fork() -> None:
-    _lock.acquire()
-    for connection in _users:
-        connection.before_fork()
+def drop(connection: Connection) -> None:
+    """Note that a handle was dropped; safe to call from the garbage collector."""
+    _dropped.append(connection)
 
 
-def _after_fork_in_parent() -> None:
-    for connection in _users:
-        connection.after_fork(child=False)
-    _lock.release()
-
-
-def _after_fork_in_child() -> None:
-    for connection in _users:
-        connection.after_fork(child=True)
-    _lock.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
+@atexit.register
+def close_dropped() -> None:
+    """Give back what dropped handles held."""
+    while _dropped:
+        connection = _dropped.popleft()
+        if release(connection):
+            connection.close()

@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from botwire.errors import BotWireError, IdempotencyMismatch, Unavailable
+from botwire.forks import watch
 from botwire.jsontext import Json, write
 from botwire.stores.base import Escalate, Limits, Mode, Session
 from botwire.stores.space import Space
@@ -99,6 +100,7 @@ class Store(ABC):
         self._line: deque[Ticket] = deque()
         self._lock = threading.Lock()
         self._swept_at = 0.0
+        watch(self)
 
     @abstractmethod
     def session(self, mode: Mode, wait: bool = True) -> AbstractContextManager[Session]:
@@ -156,6 +158,8 @@ class Store(ABC):
         self._line.append(ticket)
         with self._lock:
             while not ticket.done:
+                if not self._line:  # Ctrl-C hit the thread that had just taken it
+                    raise Unavailable("the write was interrupted; it may have happened")
                 self._commit([self._line.popleft() for _ in range(min(len(self._line), GROUP))])
         return ticket.result()
 
