@@ -1,0 +1,234 @@
+"""What of an operation observers may show: names always, values only when somebody asked for them.
+
+- Without `capture` nothing of a value is recorded, not even of an error, whose text may quote one.
+- A value is passed through `redact` first and cut to the limit then, so that a redaction sees all.
+- What comes out is plain data with `Json` parts: `text` and `plain` make either form of it.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botwire.jsontext import Json, decode, encode, write
+from botwire.operations import (
+    MISSING,
+    Append,
+    Batch,
+    Get,
+    GetMany,
+    Increment,
+    Linked,
+    Merge,
+    Operation,
+    Pop,
+    Read,
+    Scan,
+    Set,
+    SetMany,
+    Tail,
+)
+from botwire.telemetry import Call
+
+__all__ = ["Content", "given", "outcome", "plain", "returned"]
+
+CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+CAPTURING = {"true", "1", "span_only", "span_and_event"}  # the last two are the newer spelling
+LIMIT = 8192
+FEW = 50  # keys or parts that are listed before the rest is only counted
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What may be recorded.
+
+    Args:
+        capture: whether values are; None: if OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT
+            is `true`, `SPAN_ONLY` or `SPAN_AND_EVENT`.
+        redact: `redact(key, value)` returns what is recorded in place of a value.
+        hash_keys: record hashes of namespaces, keys and prefixes instead of themselves.
+        limit: characters of JSON recorded of the values of one operation.
+
+    >>> Content(capture=True, limit=12).plain_input(Call(Set("ns", "k", encode("x" * 99)), None))
+    {'key': 'k', 'value': '"xxxxxxxxxxx... (101 characters)'}
+    """
+
+    capture: bool | None = None
+    redact: Callable[[str, Any], Any] | None = None
+    hash_keys: bool = False
+    limit: int = LIMIT
+
+    def __post_init__(self) -> None:
+        if self.capture is None:
+            object.__setattr__(self, "capture", os.environ.get(CAPTURE, "").lower() in CAPTURING)
+
+    def name(self, text: str) -> str:
+        """A namespace, key or prefix as it may be recorded."""
+        if not self.hash_keys:
+            return text
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def arguments(self, operation: Operation) -> dict[str, Any]:
+        """What the operation was told beside its namespace and values."""
+        told = operation.request()
+        del told["namespace"]
+        for field in operation.raw:
+            told.pop(field, None)
+        for field in told.keys() & {"key", "prefix", "after"}:
+            told[field] = self.name(told[field])
+        if isinstance(operation, Batch):
+            told["operations"] = _few(
+                {"op": part.name} | self.arguments(part) for part in operation.operations
+            )
+        elif not hasattr(operation, "key") and operation.keys:
+            told["keys"] = _few(map(self.name, operation.keys))
+        elif isinstance(operation, SetMany):
+            told["keys"] = _few(map(self.name, operation.values))
+        return told
+
+    def plain_input(self, call: Call) -> dict[str, Any]:
+        """What the operation was told, with the values it was given if they may be recorded."""
+        return plain(self.arguments(call.operation) | self._values(call, given(call.operation)))
+
+    def plain_output(self, call: Call) -> dict[str, Any]:
+        """What came of it, with the values it returned if they may be recorded."""
+        found = {} if call.error else outcome(call.reply)
+        return plain(found | self._values(call, returned(call.operation, call.result)))
+
+    def records(self, pairs: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+        """Keys with their values, as the conventions for `gen_ai.memory.records` want them."""
+        records: list[dict[str, Any]] = []
+        left = self.limit
+        for key, value in pairs if self.capture else ():
+            if left <= 0:
+                break
+            text = self._redacted(key, value)
+            records.append({"id": self.name(key), "content": _cut(text, left)})
+            left -= len(text)
+        return records
+
+    def _values(self, call: Call, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        records = self.records(pairs)
+        if not records:
+            return {}
+        if hasattr(call.operation, "key"):
+            return {"value": records[0]["content"]}
+        return {"records": records}
+
+    def _redacted(self, key: str, value: Any) -> Json:
+        if self.redact is None:
+            return value if isinstance(value, Json) else encode(value)
+        return encode(self.redact(key, decode(value) if isinstance(value, Json) else value))
+
+
+def plain(data: Any) -> Any:
+    """The data as Python values of their own, which nobody else holds."""
+    return decode(write(data))
+
+
+def _cut(text: Json, left: int) -> Json:
+    if len(text) <= left:
+        return text
+    return encode(f"{text[:left]}... ({len(text):,} characters)")
+
+
+def _few(items: Iterable[Any]) -> list[Any]:
+    """The first items, and how many more there are."""
+    listed = list(items)
+    return listed if len(listed) <= FEW else [*listed[:FEW], f"... {len(listed) - FEW:,} more"]
+
+
+# -- values ----------------------------------------------------------------------------------------
+
+Pairs = Iterator[tuple[str, Any]]
+
+
+def given(operation: Operation) -> Pairs:
+    """The keys and values that an operation brings with it, as `Json`."""
+    find = _GIVEN.get(type(operation))
+    return iter(find(operation)) if find else iter(())
+
+
+def returned(operation: Operation, result: Any) -> Pairs:
+    """The keys and values in what the caller gets."""
+    find = _RETURNED.get(type(operation))
+    return iter(find(operation, result)) if find and result is not None else iter(())
+
+
+def _list_of(items: Sequence[Json]) -> Json:
+    return Json(f"[{','.join(items)}]")
+
+
+def _given_to_parts(batch: Batch) -> Pairs:
+    for part in batch.operations:
+        yield from given(part)
+
+
+_GIVEN: dict[type[Operation], Callable[[Any], Iterable[tuple[str, Any]]]] = {
+    Set: lambda o: [(o.key, o.value)],
+    Append: lambda o: [(o.key, _list_of(o.items))],
+    Merge: lambda o: [(o.key, o.patch)],
+    Increment: lambda o: [(o.key, o.by)],
+    SetMany: lambda o: o.values.items(),
+    Batch: _given_to_parts,
+}
+
+
+def _one(operation: Any, result: Any) -> list[tuple[str, Any]]:
+    return [] if result is MISSING else [(operation.key, result)]
+
+
+def _of_page(operation: Any, page: Any) -> list[tuple[str, Any]]:
+    return [(entry.key, entry.value) for entry in page.entries] if operation.values else []
+
+
+def _linked(operation: Any, result: Any) -> list[tuple[str, Any]]:
+    page, linked = result
+    return [(entry.key, entry.value) for entry in (*page.entries, *linked.values())]
+
+
+def _returned_by_parts(batch: Batch, results: list[Any]) -> Pairs:
+    for part, result in zip(batch.operations, results, strict=True):
+        yield from returned(part, result)
+
+
+_RETURNED: dict[type[Operation], Callable[[Any, Any], Iterable[tuple[str, Any]]]] = {
+    Get: _one,
+    Pop: _one,
+    Tail: _one,
+    Increment: _one,
+    Read: lambda o, entry: [(o.key, entry.value)],
+    GetMany: lambda _, values: values.items(),
+    Scan: _of_page,
+    Linked: _linked,
+    Batch: _returned_by_parts,
+}
+
+
+# -- what came of it -------------------------------------------------------------------------------
+
+
+def outcome(reply: Any) -> dict[str, int]:
+    """What a reply says beside values: how many entries it is about, version, length.
+
+    `count` is how many were found, changed or deleted: 0 tells a miss. It reads any reply by its
+    form, so that it need not know each operation.
+
+    >>> outcome(None), outcome({"deleted": True}), outcome({"version": 7, "created": False})
+    ({'count': 0}, {'count': 1}, {'count': 1, 'version': 7})
+    """
+    if reply is None:
+        return {"count": 0}
+    facts: dict[str, int] = {}
+    for field in ("exists", "deleted", "touched", "persisted"):
+        if field in reply:
+            facts["count"] = int(reply[field])
+    for field in ("entries", "results", "versions"):
+        if isinstance(reply.get(field), (list, dict)):
+            facts["count"] = len(reply[field])
+    if "namespace" not in reply and (version := reply.get("version")) is not None:
+        facts |= {"count": int(version > 0), "version": version}
+    if "length" in reply:
+        facts["length"] = reply["length"]
+    return facts
