@@ -1,7 +1,9 @@
 """Conversations: nothing is lost, nothing is written twice, and they end when they should."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -208,6 +210,38 @@ def test_tool_results_may_be_any_sequence_of_parts(store: BotWireChatMessageStor
 
 def replace_result(message: ChatMessage, parts: Any) -> ChatMessage:
     return replace(message, _content=[replace(message.tool_call_results[0], result=parts)])
+
+
+def test_messages_that_other_clients_appended_without_an_id_are_kept(
+    store: BotWireChatMessageStore,
+) -> None:
+    plain = {"role": "user", "content": [{"text": "by curl"}]}
+    store.memory.append("chat/c", plain, plain, {"role": "assistant", "content": "in old form"})
+    store.write_messages("c", [user("hi", meta={"chat_message_id": "1"})])
+    everything = ["by curl", "by curl", "in old form", "hi"]
+    assert texts(store.retrieve_messages("c")) == everything
+    assert texts(store.retrieve_messages("c", 3)) == everything
+    assert texts(store.retrieve_messages("c", 10**15)) == everything
+
+
+def test_threads_share_a_store_from_its_first_use_on(store: BotWireChatMessageStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        written = pool.map(lambda n: store.write_messages("c", [user(str(n))]), range(80))
+        assert sum(written) == 80
+    assert sorted(map(int, map(str, texts(store.retrieve_messages("c"))))) == list(range(80))
+
+
+def test_several_event_loops_use_a_store_one_after_the_other(url: str) -> None:
+    store = BotWireChatMessageStore("test", url=url, timeout=29)  # a connection of its own
+
+    async def write(text: str) -> int:
+        written = await store.write_messages_async("c", [user(text)])
+        await store.close_async()
+        return written
+
+    assert [asyncio.run(write(text)) for text in "abc"] == [1, 1, 1]
+    assert texts(store.retrieve_messages("c")) == ["a", "b", "c"]
+    store.close()
 
 
 # -- expiry ------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ __all__ = ["PREFIX", "Conversation"]
 
 PREFIX = "chat/"
 AT_ONCE = 16  # messages read beyond what is expected to be enough
+MOST = 2**40  # messages; more than any conversation has
 
 Item = dict[str, Any]
 
@@ -75,7 +76,7 @@ class Conversation:
         """The newest rounds, read from the end until they are complete; all without `last_k`."""
         if last_k is None:
             return [message_of(item) for item in (yield from self.everything())]
-        count = 8 * last_k + AT_ONCE if last_k else 0
+        count = min(8 * last_k + AT_ONCE, MOST) if last_k else 0
         while count:
             items, older, _ = yield from self._newest(count)
             messages = [message_of(item) for item in items]
@@ -97,7 +98,7 @@ class Conversation:
             page = yield scan
             items += _listed(page)
         items += [] if newest is MISSING else newest
-        return list({item["meta"][MESSAGE_ID]: item for item in items}.values())
+        return list({_id(item) or index: item for index, item in enumerate(items)}.values())
 
     def _newest(self, count: int) -> Flow[tuple[list[Item], bool, int]]:
         """(newest messages, whether there are older lists, version), all at one moment."""
@@ -188,8 +189,15 @@ def _distinct(messages: Sequence[ChatMessage]) -> dict[str, Json]:
     return found
 
 
-def _ids(items: Iterable[Item]) -> set[str]:
-    return {str(item["meta"][MESSAGE_ID]) for item in items}
+def _id(item: Item) -> str | None:
+    """None for a message that another client wrote without one."""
+    meta: dict[str, Any] = item.get("meta") or {}
+    found = meta.get(MESSAGE_ID)
+    return None if found is None else str(found)
+
+
+def _ids(items: Iterable[Item]) -> set[str | None]:
+    return {_id(item) for item in items}
 
 
 def _listed(page: Page) -> list[Item]:

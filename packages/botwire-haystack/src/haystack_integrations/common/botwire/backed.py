@@ -59,24 +59,24 @@ class Backed:
         Raises:
             ValueError: the API key is a strict secret and its variable is not set.
         """
-        if self._memory is None:
-            key = self.api_key.resolve_value() if self.api_key else None
-            self._memory = Memory(self.namespace, url=self.url, api_key=key, timeout=self.timeout)
-            self._async_memory = self._memory.to_async()
+        _ = self.memory  # made on first use
 
     @property
     def memory(self) -> Memory:
         """The memory, for whatever the class itself does not offer."""
-        self.warm_up()
-        assert self._memory is not None  # noqa: S101  warm_up has just set it
-        return self._memory
+        memory = self._memory
+        if memory is None:
+            key = self.api_key.resolve_value() if self.api_key else None
+            memory = Memory(self.namespace, url=self.url, api_key=key, timeout=self.timeout)
+            self._memory = memory
+        return memory
 
     @property
     def async_memory(self) -> AsyncMemory:
         """The memory for asynchronous code."""
-        self.warm_up()
-        assert self._async_memory is not None  # noqa: S101  warm_up has just set it
-        return self._async_memory
+        memory = self._async_memory or self.memory.to_async()
+        self._async_memory = memory
+        return memory
 
     def close(self) -> None:
         """Give the connection back. It may be called at any time; the next use warms up again."""
