@@ -194,6 +194,18 @@ async def test_a_call_without_result_is_shown_with_one_and_the_conversation_goes
     assert heads(shown) == ["U", "A", "F", "A", "U"]
 
 
+async def test_a_conversation_knows_whether_its_last_turn_broke_off(url: str) -> None:
+    context = Context("ada", initial_messages=[SystemMessage(content="Be kind.")], url=url)
+    result = FunctionExecutionResult(content="ok", name="tool", call_id="c")
+    steps = (asked(), called("c"), FunctionExecutionResultMessage(content=[result]), said())
+    assert not await context.broke_off()
+    found: list[bool] = []
+    for message in steps:
+        await Context("ada", url=url).add_message(message)
+        found.append(await context.broke_off())
+    assert found == [True, True, True, False]
+
+
 # -- views -----------------------------------------------------------------------------------------
 
 VIEWS: dict[str, Callable[[], ChatCompletionContext | None]] = {

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from autogen_core import Component, ComponentModel
 from autogen_core.model_context import ChatCompletionContext
-from autogen_core.models import LLMMessage, UserMessage
+from autogen_core.models import AssistantMessage, LLMMessage, SystemMessage, UserMessage
 from pydantic import TypeAdapter
 
 from botwire import BotWireError, Conflict
@@ -153,6 +153,13 @@ class BotWireChatCompletionContext(
             await self._replace(messages, wanted)
 
     # -- what goes beyond it ---------------------------------------------------------------------
+
+    async def broke_off(self) -> bool:
+        """Whether the last turn has no answer yet; `agent.run()`, without a task, continues it."""
+        await self.refresh()
+        last = self._messages[-1] if self._messages else None
+        answered = isinstance(last, AssistantMessage) and isinstance(last.content, str)
+        return last is not None and not isinstance(last, SystemMessage) and not answered
 
     async def refresh(self) -> None:
         """Read the conversation again, with what other workers said since."""
