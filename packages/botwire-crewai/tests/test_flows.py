@@ -1,4 +1,4 @@
-"""Real flows that stop, resume, fork, wait for a human and get in each other's way."""
+"""Real flows that stop, resume and fork, and what is kept of them."""
 
 import json
 import uuid

@@ -9,23 +9,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from botwire_crewai.cache import BotWireCacheHandler
+    from botwire_crewai.checkpoints import BotWireCheckpointProvider
     from botwire_crewai.flows import BotWireFlowPersistence
+    from botwire_crewai.locks import botwire_lock_backend
     from botwire_crewai.memory import BotWireMemory, register_botwire
     from botwire_crewai.storage import BotWireStorage
     from botwire_crewai.tools import memory_tools
 
 __all__ = [
+    "BotWireCacheHandler",
+    "BotWireCheckpointProvider",
     "BotWireFlowPersistence",
     "BotWireMemory",
     "BotWireStorage",
+    "botwire_lock_backend",
     "memory_tools",
     "register_botwire",
 ]
 
 _ROOMS = {
+    "BotWireCacheHandler": "cache",
+    "BotWireCheckpointProvider": "checkpoints",
     "BotWireFlowPersistence": "flows",
     "BotWireMemory": "memory",
     "BotWireStorage": "storage",
+    "botwire_lock_backend": "locks",
     "memory_tools": "tools",
     "register_botwire": "memory",
 }

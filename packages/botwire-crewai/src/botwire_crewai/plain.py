@@ -1,15 +1,19 @@
 """Python values as plain JSON, the way CrewAI's own stores write them, and without secrets."""
 
 import math
+import os
+import re
+from collections.abc import Iterator
 from typing import Any, cast
 
 from pydantic_core import to_jsonable_python
 
 __all__ = ["plain", "without_secrets"]
 
-SECRETS = frozenset(
-    {"api_key", "apikey", "api_token", "access_token", "auth_token", "secret_key", "password"}
-)
+SHORTEST = 8  # a shorter text is no key, and would be found in ordinary words
+_is_secret = re.compile(
+    r"(^|_)(api_?key|(api|auth|access|bearer)_?token|secret(_?key)?|access_key|password)$", re.I
+).search
 
 
 def plain(value: Any) -> Any:
@@ -37,16 +41,42 @@ def _finite(value: Any) -> Any:
 
 
 def without_secrets(value: Any) -> Any:
-    """Plain JSON in which every API key and password is null.
+    """Plain JSON without API keys and passwords.
 
-    CrewAI then reads it from the environment, where it belongs.
+    The members that hold one become null (CrewAI then reads the environment, where a key belongs),
+    and wherever else the same text stands, or that of a key in this process's environment, it is
+    replaced.
 
-    >>> without_secrets({"llm": {"model": "m", "api_key": "sk-1"}})
-    {'llm': {'model': 'm', 'api_key': None}}
+    >>> without_secrets({"llm": {"api_key": "sk-12345678"}, "log": "used sk-12345678"})
+    {'llm': {'api_key': None}, 'log': 'used ***'}
     """
+    known = {*_secrets_in(value), *_secrets_in(dict(os.environ))}
+    texts = sorted((text for text in known if len(text) >= SHORTEST), key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, texts))) if texts else None
+    return _cleaned(value, pattern)
+
+
+def _secrets_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, part in cast("dict[str, Any]", value).items():
+            if isinstance(part, str) and _is_secret(name):
+                yield part
+            else:
+                yield from _secrets_in(part)
+    elif isinstance(value, list):
+        for part in cast("list[Any]", value):
+            yield from _secrets_in(part)
+
+
+def _cleaned(value: Any, secret: re.Pattern[str] | None) -> Any:
+    if isinstance(value, str):
+        return secret.sub("***", value) if secret else value
     if isinstance(value, dict):
         parts = cast("dict[str, Any]", value).items()
-        return {k: None if k.lower() in SECRETS else without_secrets(v) for k, v in parts}
+        return {
+            name: None if isinstance(part, str) and _is_secret(name) else _cleaned(part, secret)
+            for name, part in parts
+        }
     if isinstance(value, list):
-        return [without_secrets(part) for part in cast("list[Any]", value)]
+        return [_cleaned(part, secret) for part in cast("list[Any]", value)]
     return value
