@@ -142,6 +142,16 @@ def test_new_messages_take_one_round_trip_whatever_the_length(
     assert operations == ["append"] * 3
 
 
+def test_adding_to_what_was_just_retrieved_reads_only_the_end(
+    store: BotWireChatMessageStore, operations: list[str]
+) -> None:
+    store.write_messages("c", [user(str(n)) for n in range(500)])
+    known = store.retrieve_messages("c", 5)
+    operations.clear()
+    assert store.write_messages("c", [*known, user("new")]) == 1
+    assert operations == ["batch", "append"]
+
+
 def test_the_last_rounds_of_a_long_conversation_take_one_round_trip(
     store: BotWireChatMessageStore, operations: list[str]
 ) -> None:

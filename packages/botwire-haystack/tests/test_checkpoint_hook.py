@@ -171,6 +171,19 @@ def test_state_of_ones_own_comes_back_and_what_is_skipped_is_given_anew(
     assert out["connection"] is fresh
 
 
+def test_what_cannot_be_saved_is_left_out_with_a_warning_and_the_rest_is_kept(
+    agent: Callable[..., Any], run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    schema = {"connection": {"type": object}, "user": {"type": str}}
+    broken, _ = agent(fails_at=1, state_schema=schema)
+    with pytest.raises(OSError, match="killed"):
+        run(broken, user("go"), user="ada", connection=object())
+    assert "Failed to serialize the 'connection' field" in caplog.text
+    out = run(agent(state_schema=schema)[0])
+    assert out["user"] == "ada"
+    assert out["last_message"].text == "all 3 done"
+
+
 def test_messages_and_documents_in_state_come_back_as_objects(
     agent: Callable[..., Any], run: Run
 ) -> None:

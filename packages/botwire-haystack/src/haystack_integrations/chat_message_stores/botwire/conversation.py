@@ -116,11 +116,12 @@ class Conversation:
         """Add those messages that are not stored yet; how many they were."""
         given = list(messages)
         fresh = _distinct([identified(message) for message in given])
-        if all(message_id(message) is None for message in given):
+        known = {str(id_) for message in given if (id_ := message_id(message)) is not None}
+        if not known:
             yield from self.adding(fresh.values(), if_version)
             return len(fresh)
         while True:
-            stored, version = yield from self._stored(set(fresh))
+            stored, version = yield from self._stored(known)
             new = [text for id_, text in fresh.items() if id_ not in stored]
             if not new:
                 return 0
