@@ -92,6 +92,9 @@ class Store(ABC):
     reads_in_line: ClassVar[bool] = False
     """Whether a single read is so quick that an event loop may do it itself."""
 
+    lanes: ClassVar[int] = 1
+    """How many groups of writes it commits at a time; a namespace should be in one of them."""
+
     def __init__(
         self, limits: Limits | None = None, clock: Callable[[], float] | None = None
     ) -> None:
@@ -163,28 +166,38 @@ class Store(ABC):
                 self._commit([self._line.popleft() for _ in range(min(len(self._line), GROUP))])
         return ticket.result()
 
-    def commit(self, tickets: Sequence[Ticket]) -> None:
-        """Apply these writes in one transaction; every ticket is done when this returns."""
-        with self._lock:
-            self._commit(tickets)
+    def commit(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
+        """Apply these writes in one transaction.
 
-    def _commit(self, tickets: Sequence[Ticket]) -> None:
+        Returns the tickets whose namespaces others hold up, to be committed again; all others are
+        done. Tickets of a single namespace wait for it, so none of them is ever returned.
+        """
+        with self._lock:
+            return self._commit(tickets)
+
+    def _commit(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
+        left: Sequence[Ticket] = ()
         try:
-            with self.session(Mode.WRITE) as session:
-                self._apply(session, tickets)
+            left = self._transact(tickets)
         except Exception as error:  # the transaction was undone
             if len(tickets) > 1 and not isinstance(error, Unavailable):
                 for ticket in tickets:  # what is too large or met a bug fails alone
                     self._commit([ticket])
-                return
-            for ticket in tickets:
-                ticket.fail(error)
+            else:
+                for ticket in tickets:
+                    ticket.fail(error)
         except BaseException:  # Ctrl-C reaches this thread; the others get an error they can handle
             for ticket in tickets:
-                ticket.fail(Unavailable("the write was interrupted and nothing was changed"))
+                ticket.fail(Unavailable("the write was interrupted; it may have happened"))
             raise
         for ticket in tickets:
-            ticket.done = True
+            ticket.done = ticket not in left
+        return left
+
+    def _transact(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
+        with self.session(Mode.WRITE) as session:
+            self._apply(session, tickets)
+        return ()
 
     def begin(self, tickets: Sequence[Ticket]) -> Callable[[], None] | None:
         """Apply these writes here and now; returns what makes them durable, None if others write.

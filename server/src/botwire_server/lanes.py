@@ -1,0 +1,69 @@
+"""The line of writes in front of a store that commits several groups at a time.
+
+- A namespace is in one running group at most, so its writes keep their order and do not wait for
+  each other's locks; other namespaces pass.
+- A namespace that somebody outside holds is committed again in a group of its own, which waits for
+  the lock; one place is always left to those that need not wait.
+- Not thread-safe: an event loop uses it, or threads under a lock.
+"""
+
+from collections.abc import Sequence
+
+from botwire.stores.store import GROUP, Ticket
+
+__all__ = ["Lanes"]
+
+
+class Lanes:
+    """Tickets that wait, and which of them may run now; at most `places` groups run at a time."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._running = 0
+        self._waiting_alone = 0
+        self._line: list[Ticket] = []
+        self._busy: set[str] = set()
+        self._held: set[str] = set()  # held by others when they were tried last
+
+    def add(self, ticket: Ticket) -> None:
+        """Put a ticket at the end of the line."""
+        self._line.append(ticket)
+
+    def take(self) -> list[Ticket]:
+        """The next group, or nothing; `done` must follow."""
+        if self._running == self._places or not self._line:
+            return []
+        group = self._free() or self._alone()
+        if group:
+            self._running += 1
+            self._busy.update(ticket.operation.namespace for ticket in group)
+            taken = set(map(id, group))
+            self._line = [ticket for ticket in self._line if id(ticket) not in taken]
+        return group
+
+    def _free(self) -> list[Ticket]:
+        if not self._busy and not self._held:
+            return self._line[:GROUP]
+        barred = self._busy | self._held
+        return [ticket for ticket in self._line if ticket.operation.namespace not in barred][:GROUP]
+
+    def _alone(self) -> list[Ticket]:
+        if self._waiting_alone >= max(self._places - 1, 1):
+            return []
+        for name in self._held - self._busy:
+            group = [ticket for ticket in self._line if ticket.operation.namespace == name]
+            if group:
+                self._waiting_alone += 1
+                return group[:GROUP]
+        return []
+
+    def done(self, group: Sequence[Ticket], left: Sequence[Ticket] = ()) -> None:
+        """A group has ended; `left` are its tickets whose namespaces others held."""
+        names = {ticket.operation.namespace for ticket in group}
+        if names <= self._held:
+            self._waiting_alone -= 1
+            self._held -= names
+        self._running -= 1
+        self._busy -= names
+        self._held.update(ticket.operation.namespace for ticket in left)
+        self._line[:0] = left

@@ -1,0 +1,175 @@
+"""Connections of one process to one database: made when they are needed, at most so many.
+
+- Whoever finds none free waits (`WAIT`); nobody waits without an end, whatever the database does.
+- A connection that the other side has closed is noticed before it is used.
+- What was inherited by a fork is left alone: closing it would disturb the parent.
+
+psycopg's own pool is not used: see docs/decisions/postgres-pool.md.
+"""
+
+import os
+import select
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from botwire.errors import Busy, InvalidRequest
+
+__all__ = ["ANSWER", "LOCK", "STATEMENT", "WAIT", "Pool", "split_url"]
+
+CONNECT = 5  # seconds to connect
+WAIT = 10.0  # seconds to wait for a connection of the pool
+LOCK = 10.0  # seconds to wait for a lock
+STATEMENT = 20.0  # seconds a statement may take
+ANSWER = 25.0  # seconds until a database that says nothing counts as lost
+
+SETTINGS = {
+    "lock_timeout": f"{LOCK:.0f}s",
+    "statement_timeout": f"{STATEMENT:.0f}s",
+    "idle_in_transaction_session_timeout": f"{STATEMENT:.0f}s",
+    "extra_float_digits": "1",
+    # Rows are found by key. A plan that was made while a table was small must not read all of it.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+# A peer that vanished is noticed. All may be set otherwise in the URL.
+PARAMETERS = {
+    "application_name": "botwire",
+    "client_encoding": "UTF8",
+    "connect_timeout": CONNECT,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": int(ANSWER * 1000),
+}
+
+_inherited: list[object] = []  # kept for ever: collecting them would end the parent's connections
+
+
+def split_url(url: str) -> tuple[str, int | None]:
+    """The URL for the driver, and the number of connections it asks for (`?pool_size=20`)."""
+    parts = urlsplit(url)
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    sizes = [value for name, value in options if name == "pool_size"]
+    if not sizes:
+        return url, None
+    if not (sizes[-1].isascii() and sizes[-1].isdigit() and int(sizes[-1]) > 0):
+        raise InvalidRequest(f"pool_size must be a whole number from 1 up, not {sizes[-1]!r}")
+    rest = urlencode([option for option in options if option[0] != "pool_size"])
+    return parts._replace(query=rest).geturl(), int(sizes[-1])
+
+
+def _complete(conninfo: str) -> str:
+    try:
+        return make_conninfo("", **{**PARAMETERS, **conninfo_to_dict(conninfo)})
+    except psycopg.ProgrammingError as error:
+        raise InvalidRequest(
+            f"this is no address of a PostgreSQL database: {str(error).strip()}",
+            hint="It looks like postgresql://user:password@host:5432/database",
+        ) from None
+
+
+class _BoundedConnection(Connection[Any]):
+    """A connection that does not wait for ever for a database that stands still."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        return super().wait(gen, interval, ANSWER if timeout is None else timeout)
+
+
+class Pool:
+    """Connections to the database at `conninfo`; `prepare` is called with each new one."""
+
+    def __init__(
+        self, conninfo: str, size: int, prepare: Callable[[Connection[Any]], None]
+    ) -> None:
+        self.size = size
+        self._conninfo = _complete(conninfo)
+        self._prepare = prepare
+        self._start()
+
+    def _start(self) -> None:
+        self._free: list[Connection[Any]] = []
+        self._places = threading.BoundedSemaphore(self.size)
+        self._pid = os.getpid()
+
+    def take(self) -> Connection[Any]:
+        """A connection that nobody else uses until it is given back.
+
+        Raises:
+            Busy: all are in use for longer than `WAIT` seconds.
+            psycopg.Error: there is none, and the database cannot be reached.
+        """
+        if not self._places.acquire(timeout=WAIT):
+            raise Busy(
+                f"all {self.size} connections to the database were in use for {WAIT:.0f} s",
+                hint="Try again; raise their number in the store's URL: ?pool_size=20",
+            )
+        try:
+            return self._open() or self._connect()
+        except BaseException:
+            self._places.release()
+            raise
+
+    def _open(self) -> Connection[Any] | None:
+        while True:
+            try:
+                connection = self._free.pop()
+            except IndexError:
+                return None
+            if _silent(connection):
+                return connection
+            connection.close()
+
+    def _connect(self) -> Connection[Any]:
+        connection = _BoundedConnection.connect(
+            self._conninfo, autocommit=True, prepare_threshold=2
+        )
+        try:
+            connection.execute(
+                "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[])"
+                " AS settings (name, value)",
+                [list(SETTINGS), list(SETTINGS.values())],
+            )
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def give_back(self, connection: Connection[Any], *, broken: bool = False) -> None:
+        """Let others use it; a broken one is closed, and with it those that may share its fate."""
+        if broken:
+            connection.close()
+            self.close()
+        elif not connection.closed:
+            self._free.append(connection)
+        self._places.release()
+
+    def close(self) -> None:
+        """Close what nobody uses."""
+        while self._free:
+            try:
+                self._free.pop().close()
+            except IndexError:  # another thread was faster
+                return
+
+    def after_fork(self) -> None:
+        """In a child: begin anew, without what was inherited."""
+        _inherited.append(self._free)
+        self._start()
+
+
+def _silent(connection: Connection[Any]) -> bool:
+    """Whether nothing came in meanwhile: what comes unasked is the end of the connection."""
+    if connection.closed or not hasattr(select, "poll"):  # Windows: the first use notices it
+        return not connection.closed
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)

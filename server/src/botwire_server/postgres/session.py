@@ -1,0 +1,280 @@
+"""One transaction on PostgreSQL (see `botwire.stores.base.Session`).
+
+- A read loads what it needs together with the time, in one round trip.
+- A write locks its namespaces, loads all rows and replies that its operations name, and keeps what
+  they change to itself until somebody must see it or the transaction ends: a whole group of writes
+  then costs two round trips, whatever their number.
+- Statements of a write travel as a pipeline: only what somebody waits for is waited for.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import Connection
+
+from botwire.stores.base import Chunk, Ledger, Row
+from botwire_server.postgres import sql
+from botwire_server.postgres.changes import Changes
+from botwire_server.postgres.sql import texts
+
+__all__ = ["ClockSetBack", "PostgresSession"]
+
+Place = tuple[str, str]  # namespace and key
+
+
+class ClockSetBack(Exception):
+    """The database's clock shows less than it did; nothing was changed."""
+
+
+class PostgresSession:
+    """Rows in, rows out, within the transaction that is open on `connection`.
+
+    Args:
+        clock: gives the time instead of the database, in tests.
+        floor: a moment that has been when this session began.
+    """
+
+    def __init__(
+        self, connection: Connection[Any], clock: Callable[[], float] | None, floor: float
+    ) -> None:
+        self.connection = connection
+        self.now = 0.0
+        self._clock = clock
+        self._floor = floor
+        self._rows: dict[Place, Row | None] = {}
+        self._ledgers: dict[str, Ledger] = {}
+        self._replies: dict[Place, tuple[str, str] | None] = {}
+        self._layers = [Changes()]  # the newest last; those that were sent stay, to be looked at
+        self._savepoints: list[_Savepoint] = []
+
+    # -- beginning -----------------------------------------------------------------------------
+
+    def load(self, namespace: str, keys: Sequence[str]) -> None:
+        """Read the time and these rows, for a transaction that only reads."""
+        if not keys:
+            return self._time(self._one(sql.NOW))
+        if len(keys) == 1:
+            found = self._all(sql.READ, namespace, keys[0])
+        else:
+            found = self._all(sql.READ_MANY, texts(list(dict.fromkeys(keys))), namespace)
+        self._rows.update(((namespace, key), None) for key in keys)
+        for _, *row in found:
+            if row[0] is not None:
+                self._rows[namespace, row[0]] = Row._make(row)
+        return self._time(found[0])
+
+    def hold(
+        self, names: Sequence[str], places: Iterable[Place], onces: Iterable[Place], wait: bool
+    ) -> set[str]:
+        """Lock these namespaces and load what is named; returns those that are held now.
+
+        With `wait` all of them are, or it fails; otherwise those that others hold are left out.
+        """
+        names = sorted(names)
+        places, onces = list(dict.fromkeys(places)), list(dict.fromkeys(onces))
+        locked = self.connection.execute(sql.LOCK if wait else sql.LOCK_FREE, [texts(names)])
+        # Each statement sees what was committed before it, so these see what the locks guard.
+        time = self.connection.execute(sql.NOW)
+        rows = self._pairs(sql.ROWS, places)
+        replies = self._pairs(sql.RECALL_MANY, onces)
+        self._ledgers.update((name, Ledger._make(found)) for name, *found in locked.fetchall())
+        self._time(time.fetchone())
+        self._rows.update(dict.fromkeys(places))
+        self._rows.update(((name, row[0]), Row._make(row)) for name, *row in rows())
+        self._replies.update(dict.fromkeys(onces))
+        self._replies.update(((name, key), (mark, reply)) for name, key, mark, reply in replies())
+        if len(self._ledgers) < len(names):
+            self._create([name for name in names if name not in self._ledgers], wait)
+        return set(self._ledgers)
+
+    def _pairs(self, query: LiteralString, pairs: list[Place]) -> Callable[[], list[Any]]:
+        if not pairs:
+            return list
+        names, keys = zip(*pairs, strict=True)
+        return self.connection.execute(query, [texts(names), texts(keys)]).fetchall
+
+    def _create(self, names: list[str], wait: bool) -> None:
+        """Make rows for new namespaces. Without a row they held nothing that was to be loaded."""
+        made = [name for (name,) in self._all(sql.CREATE_NAMESPACES, texts(names))]
+        self._ledgers.update((name, Ledger()) for name in made)
+        if wait and len(made) < len(names):  # somebody else made them at the same moment
+            left = [name for name in names if name not in self._ledgers]
+            places = [place for place in self._rows if place[0] in left]
+            self.hold(left, places, [once for once in self._replies if once[0] in left], wait)
+
+    def _time(self, found: Any) -> None:
+        self.now = found[0] if self._clock is None else self._clock()
+        if self._clock is None and self.now < self._floor:
+            raise ClockSetBack
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def _all(self, query: LiteralString, *values: Any) -> list[Any]:
+        return self.connection.execute(query, values).fetchall()
+
+    def _one(self, query: LiteralString, *values: Any) -> Any:
+        return self.connection.execute(query, values).fetchone()
+
+    def glance(self, namespace: str, key: str) -> tuple[str, int, float | None, int] | None:
+        row = self.row(namespace, key)
+        if row is None:
+            return None
+        return row.value, row.version, row.expires_at, row.sliding or row.chunked
+
+    def row(self, namespace: str, key: str) -> Row | None:
+        found = self.rows(namespace, [key])
+        return found[0] if found else None
+
+    def rows(self, namespace: str, keys: Sequence[str]) -> list[Row]:
+        missing = [(namespace, key) for key in keys if (namespace, key) not in self._rows]
+        if missing:
+            self._rows.update(dict.fromkeys(missing))
+            for name, *row in self._pairs(sql.ROWS, missing)():
+                self._rows[name, row[0]] = Row._make(row)
+        found = (self._state(namespace, key) for key in dict.fromkeys(keys))
+        return [row for row in found if row is not None]
+
+    def _state(self, namespace: str, key: str) -> Row | None:
+        place = (namespace, key)
+        for layer in reversed(self._layers):
+            if place in layer.rows:
+                return layer.rows[place]
+        return self._rows[place]
+
+    def scan(
+        self,
+        namespace: str,
+        first: str,
+        last: str | None,
+        *,
+        exclusive: bool,
+        limit: int,
+        reverse: bool,
+        newer_than: int,
+        now: float,
+        values: bool,
+    ) -> list[Row]:
+        self.send()
+        bounds: list[Any] = [namespace, first, first if exclusive else "", now, newer_than]
+        if last is not None:
+            bounds.append(last)
+        query = sql.SCAN_ROWS[values, last is not None, reverse]
+        return [Row._make(found) for found in self._all(query, *bounds, limit)]
+
+    def chunks(self, namespace: str, key: str, first: int, last: int) -> list[Chunk]:
+        self.send()
+        return [Chunk._make(found) for found in self._all(sql.CHUNKS, namespace, key, last, first)]
+
+    def ledger(self, namespace: str) -> Ledger | None:
+        for layer in reversed(self._layers):
+            if namespace in layer.ledgers:
+                return layer.ledgers[namespace]
+        if namespace not in self._ledgers:  # a transaction that only reads
+            found = self._one(sql.LEDGER, namespace)
+            self._ledgers[namespace] = Ledger() if found is None else Ledger._make(found)
+        return self._ledgers[namespace]
+
+    def expired(self, now: float, limit: int, namespace: str | None) -> list[tuple[str, Row]]:
+        found = self._all(sql.EXPIRED, now, limit)
+        return [(name, Row._make(row)) for name, *row in found if namespace in (None, name)]
+
+    def expired_size(self, namespace: str, now: float) -> tuple[int, int]:
+        self.send()
+        return self._one(sql.EXPIRED_SIZE, namespace, now)
+
+    def recall(self, namespace: str, idempotency_key: str) -> tuple[str, str] | None:
+        place = (namespace, idempotency_key)
+        for layer in reversed(self._layers):
+            if place in layer.replies:
+                return layer.replies[place][:2]
+        if place not in self._replies:
+            self._replies[place] = self._one(sql.RECALL, *place)
+        return self._replies[place]
+
+    def namespaces(self, after: str, limit: int) -> list[str]:
+        return [name for (name,) in self._all(sql.NAMESPACES, after, limit)]
+
+    # -- changing ------------------------------------------------------------------------------
+
+    def save_rows(self, namespace: str, rows: Sequence[Row]) -> None:
+        self._layers[-1].rows.update(((namespace, row.key), row) for row in rows)
+
+    def remove_rows(self, namespace: str, keys: Sequence[str]) -> None:
+        self._layers[-1].rows.update(((namespace, key), None) for key in keys)
+
+    def save_chunk(self, namespace: str, key: str, chunk: Chunk) -> None:
+        self._layers[-1].save_chunk(namespace, key, chunk)
+
+    def remove_chunks(self, namespace: str, key: str, before: int | None) -> None:
+        self._layers[-1].remove_chunks(namespace, key, 2**62 if before is None else before)
+
+    def save_ledger(self, namespace: str, ledger: Ledger) -> None:
+        self._layers[-1].ledgers[namespace] = ledger
+
+    def remember(
+        self, namespace: str, idempotency_key: str, fingerprint: str, reply: str, until: float
+    ) -> None:
+        self._layers[-1].replies[namespace, idempotency_key] = (fingerprint, reply, until)
+
+    def forget_replies(self, now: float, limit: int) -> int:
+        return self.connection.execute(sql.FORGET_REPLIES, [now, limit]).rowcount
+
+    @contextmanager
+    def savepoint(self) -> Generator[None]:
+        self._savepoints.append(point := _Savepoint(len(self._layers)))
+        self._layers.append(Changes())
+        try:
+            yield
+        except psycopg.Error:  # the whole transaction is over
+            raise
+        except BaseException:
+            self._undo(point)
+            raise
+        else:
+            self._keep(point)
+        finally:
+            self._savepoints.pop()
+
+    def _undo(self, point: "_Savepoint") -> None:
+        del self._layers[point.outer :]
+        if point.known:
+            self.connection.execute(sql.UNDO)
+            self.connection.execute(sql.KEEP)
+            self._layers.append(Changes())
+
+    def _keep(self, point: "_Savepoint") -> None:
+        if point.known:
+            self.connection.execute(sql.KEEP)
+        else:
+            inner = self._layers.pop()
+            self._layers[-1].take_over(inner)
+
+    def send(self) -> None:
+        """Send every change that was not sent; within a savepoint, so that it can be undone."""
+        points = {point.outer: point for point in self._savepoints if not point.known}
+        for position, layer in enumerate(self._layers):
+            if position in points:
+                self.connection.execute(sql.SAVEPOINT)
+                points[position].known = True
+            if not layer.sent:
+                for query, values in layer.statements():
+                    self.connection.execute(query, values)
+                layer.sent = True
+        if not self._savepoints:  # nothing can be undone any more
+            for layer in self._layers:
+                self._rows.update(layer.rows)
+                self._ledgers.update(layer.ledgers)
+            self._layers.clear()
+        self._layers.append(Changes())
+
+
+class _Savepoint:
+    """Where the layers of a savepoint begin, and whether the database knows of it."""
+
+    __slots__ = ("known", "outer")
+
+    def __init__(self, outer: int) -> None:
+        self.outer = outer
+        self.known = False

@@ -1,0 +1,166 @@
+"""Every SQL text of the PostgreSQL store. No caller's text ever becomes SQL.
+
+Lists of values travel as arrays in PostgreSQL's text form, which costs a fraction of what a
+parameter each costs, and leaves one prepared statement for any number of rows.
+"""
+
+from collections.abc import Sequence
+from typing import LiteralString
+
+__all__ = [
+    "BEGIN",
+    "BEGIN_SNAPSHOT",
+    "CHUNKS",
+    "COMMIT",
+    "CREATE_NAMESPACES",
+    "EXPIRED",
+    "EXPIRED_SIZE",
+    "FORGET_REPLIES",
+    "KEEP",
+    "LEDGER",
+    "LOCK",
+    "LOCK_FREE",
+    "NAMESPACES",
+    "NOTE_TIME",
+    "NOW",
+    "PUSH_TIME",
+    "READ",
+    "READ_MANY",
+    "RECALL",
+    "RECALL_MANY",
+    "REMEMBER",
+    "REMOVE_CHUNKS",
+    "REMOVE_ROWS",
+    "ROLLBACK",
+    "ROWS",
+    "SAVEPOINT",
+    "SAVE_CHUNKS",
+    "SAVE_LEDGERS",
+    "SAVE_ROWS",
+    "SCAN_ROWS",
+    "SEEN",
+    "UNDO",
+    "numbers",
+    "texts",
+]
+
+
+def texts(values: Sequence[str]) -> str:
+    r"""An array of texts as PostgreSQL reads it.
+
+    >>> texts(["a", 'say "\\"'])
+    '{"a","say \\"\\\\\\""}'
+    """
+    quoted = '","'.join([value.replace("\\", "\\\\").replace('"', '\\"') for value in values])
+    return f'{{"{quoted}"}}' if values else "{}"
+
+
+def numbers(values: Sequence[float | None]) -> str:
+    """An array of numbers (None: NULL) as PostgreSQL reads it.
+
+    >>> numbers([1, 0.5, None])
+    '{1,0.5,NULL}'
+    """
+    return f"{{{','.join(['NULL' if value is None else str(value) for value in values])}}}"
+
+
+BEGIN: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED"
+BEGIN_SNAPSHOT: LiteralString = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+COMMIT: LiteralString = "COMMIT"
+ROLLBACK: LiteralString = "ROLLBACK"
+SAVEPOINT: LiteralString = "SAVEPOINT part"
+KEEP: LiteralString = "RELEASE SAVEPOINT part"
+UNDO: LiteralString = "ROLLBACK TO SAVEPOINT part"
+
+# The moment a statement arrives, before it looks at any row: what it finds alive then was alive.
+_TIME: LiteralString = "extract(epoch FROM statement_timestamp())::float8 + t.ahead"
+NOW: LiteralString = f"SELECT {_TIME} FROM botwire.time t"
+SEEN: LiteralString = "SELECT seen FROM botwire.time"
+NOTE_TIME: LiteralString = f"UPDATE botwire.time t SET seen = greatest(seen, {_TIME})"
+PUSH_TIME: LiteralString = """UPDATE botwire.time
+    SET ahead = greatest(ahead, %s::float8 - extract(epoch FROM clock_timestamp())::float8)"""
+
+_COLUMNS: LiteralString = """e.key, e.value, e.version, e.bytes, e.created_at, e.updated_at,
+    e.expires_at, e.ttl, e.sliding, e.head, e.mid, e."end" """
+READ: LiteralString = f"""SELECT {_TIME}, {_COLUMNS} FROM botwire.time t
+    LEFT JOIN botwire.entries e ON e.namespace = %s AND e.key = %s"""
+READ_MANY: LiteralString = f"""SELECT {_TIME}, {_COLUMNS} FROM botwire.time t
+    LEFT JOIN (unnest(%s::text[]) AS wanted (key)
+        JOIN botwire.entries e ON e.namespace = %s AND e.key = wanted.key) ON true"""
+ROWS: LiteralString = f"""SELECT e.namespace, {_COLUMNS}
+    FROM unnest(%s::text[], %s::text[]) AS wanted (namespace, key)
+    JOIN botwire.entries e ON e.namespace = wanted.namespace AND e.key = wanted.key"""
+LEDGER: LiteralString = """SELECT version, entries, bytes, day, writes FROM botwire.namespaces
+    WHERE namespace = %s"""
+_LOCK: LiteralString = """SELECT namespace, version, entries, bytes, day, writes
+    FROM botwire.namespaces WHERE namespace = ANY(%s::text[]) ORDER BY namespace FOR UPDATE"""
+LOCK: LiteralString = _LOCK
+LOCK_FREE: LiteralString = f"{_LOCK} SKIP LOCKED"
+# What exists is left out before the insert, which would wait for whoever changes it.
+CREATE_NAMESPACES: LiteralString = """INSERT INTO botwire.namespaces (namespace)
+    SELECT name FROM unnest(%s::text[]) AS wanted (name)
+    WHERE NOT EXISTS (SELECT FROM botwire.namespaces WHERE namespace = name) ORDER BY name
+    ON CONFLICT DO NOTHING RETURNING namespace"""
+RECALL: LiteralString = """SELECT fingerprint, reply FROM botwire.replies
+    WHERE namespace = %s AND idempotency_key = %s"""
+RECALL_MANY: LiteralString = """SELECT r.namespace, r.idempotency_key, r.fingerprint, r.reply
+    FROM unnest(%s::text[], %s::text[]) AS wanted (namespace, key)
+    JOIN botwire.replies r
+    ON r.namespace = wanted.namespace AND r.idempotency_key = wanted.key"""
+CHUNKS: LiteralString = """SELECT start, count, text FROM botwire.chunks
+    WHERE namespace = %s AND key = %s AND start < %s AND start + count > %s ORDER BY start"""
+NAMESPACES: LiteralString = """SELECT namespace FROM botwire.namespaces
+    WHERE namespace > %s AND version > 0 ORDER BY namespace LIMIT %s"""
+EXPIRED: LiteralString = f"""SELECT e.namespace, {_COLUMNS.replace("e.value", "''", 1)}
+    FROM botwire.entries e WHERE e.expires_at <= %s ORDER BY e.expires_at LIMIT %s"""
+EXPIRED_SIZE: LiteralString = """SELECT count(*),
+    coalesce(sum(bytes + octet_length(key)), 0)::bigint FROM botwire.entries
+    WHERE namespace = %s AND expires_at <= %s"""
+
+_SCAN: LiteralString = f"""SELECT {_COLUMNS} FROM botwire.entries e
+    WHERE e.namespace = %s AND e.key >= %s AND e.key > %s
+    AND (e.expires_at IS NULL OR e.expires_at > %s) AND e.version > %s"""
+
+
+def _scan(values: bool, bounded: bool, reverse: bool) -> LiteralString:
+    sql = _SCAN if values else _SCAN.replace("e.value", "''", 1)
+    sql += " AND e.key < %s" if bounded else ""
+    return sql + (" ORDER BY e.key DESC LIMIT %s" if reverse else " ORDER BY e.key LIMIT %s")
+
+
+SCAN_ROWS: dict[tuple[bool, bool, bool], LiteralString] = {
+    (values, bounded, reverse): _scan(values, bounded, reverse)
+    for values in (True, False)
+    for bounded in (True, False)
+    for reverse in (True, False)
+}
+
+SAVE_ROWS: LiteralString = """INSERT INTO botwire.entries (namespace, key, value, version, bytes,
+        created_at, updated_at, expires_at, ttl, sliding, head, mid, "end")
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
+        %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::smallint[],
+        %s::bigint[], %s::bigint[], %s::bigint[])
+    ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value, version = excluded.version,
+    bytes = excluded.bytes, created_at = excluded.created_at, updated_at = excluded.updated_at,
+    expires_at = excluded.expires_at, ttl = excluded.ttl, sliding = excluded.sliding,
+    head = excluded.head, mid = excluded.mid, "end" = excluded."end" """
+REMOVE_ROWS: LiteralString = """DELETE FROM botwire.entries e
+    USING unnest(%s::text[], %s::text[]) AS gone (namespace, key)
+    WHERE e.namespace = gone.namespace AND e.key = gone.key"""
+SAVE_CHUNKS: LiteralString = """INSERT INTO botwire.chunks (namespace, key, start, count, text)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::text[])"""
+REMOVE_CHUNKS: LiteralString = """DELETE FROM botwire.chunks c
+    USING unnest(%s::text[], %s::text[], %s::bigint[]) AS gone (namespace, key, before)
+    WHERE c.namespace = gone.namespace AND c.key = gone.key AND c.start < gone.before"""
+SAVE_LEDGERS: LiteralString = """UPDATE botwire.namespaces n SET version = new.version,
+        entries = new.entries, bytes = new.bytes, day = new.day, writes = new.writes
+    FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+        AS new (namespace, version, entries, bytes, day, writes)
+    WHERE n.namespace = new.namespace"""
+REMEMBER: LiteralString = """INSERT INTO botwire.replies
+        (namespace, idempotency_key, fingerprint, reply, expires_at)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::float8[])"""
+FORGET_REPLIES: LiteralString = """DELETE FROM botwire.replies r
+    USING (SELECT namespace, idempotency_key FROM botwire.replies WHERE expires_at <= %s
+        ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED) AS gone
+    WHERE r.namespace = gone.namespace AND r.idempotency_key = gone.idempotency_key"""

@@ -1,0 +1,276 @@
+"""The PostgreSQL store: which transaction an operation runs in, and how often it is tried.
+
+- The time is the database's, read with the first rows of each transaction, so that all servers
+  agree on what has expired; it never runs backwards (docs/decisions/postgres-time.md).
+- Writes of several namespaces share a transaction, and several such groups run at a time.
+- A transaction that failed before its commit was sent is tried again, on a new connection where the
+  old one broke. What was lost during the commit is not repeated here, because it may have happened:
+  the caller repeats it with the same idempotency key.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import psycopg
+from psycopg import Connection
+from psycopg.pq import TransactionStatus
+
+from botwire.errors import BotWireError
+from botwire.runners import public_url
+from botwire.stores.base import Escalate, Limits, Mode, Session
+from botwire.stores.space import Space
+from botwire.stores.store import SWEEP_EVERY, Once, Store, Ticket
+from botwire_server.lanes import Lanes
+from botwire_server.postgres import sql
+from botwire_server.postgres.failures import failure, passes, unknown_outcome
+from botwire_server.postgres.migrate import migrate
+from botwire_server.postgres.pool import Pool, split_url
+from botwire_server.postgres.session import ClockSetBack, PostgresSession
+from botwire_server.postgres.sweep import discards
+
+if TYPE_CHECKING:
+    from botwire.operations import Operation
+
+__all__ = ["PostgresStore"]
+
+CONNECTIONS = 12  # of one process, unless its URL says otherwise
+LANES = 4  # groups of writes that are committed at a time
+TRIES = 3
+SWEEP_ROWS = 1000
+
+Result = TypeVar("Result")
+
+
+class _Again(Exception):
+    """The transaction was undone and may succeed when repeated; else `error` says what happened."""
+
+    def __init__(self, error: BotWireError) -> None:
+        self.error = error
+
+
+class PostgresStore(Store):
+    """Memory in the PostgreSQL database at `url` (`postgresql://user@host/database`).
+
+    The schema is made and brought up to date by the first connection. The number of connections
+    stands in the URL: `?pool_size=20`; all other parameters are the driver's.
+    """
+
+    lanes: ClassVar[int] = LANES
+
+    def __init__(
+        self,
+        url: str,
+        limits: Limits | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        super().__init__(limits, clock)
+        conninfo, size = split_url(url)
+        self.place = public_url(conninfo)
+        self.pool = Pool(conninfo, size or CONNECTIONS, self._prepare)
+        self._given_clock = clock
+        self._floor = 0.0  # the latest moment that was seen
+        self._begin_line()
+
+    def _begin_line(self) -> None:
+        self._lanes = Lanes(LANES)
+        self._turn = threading.Condition()
+
+    def _prepare(self, connection: Connection[Any]) -> None:
+        migrate(connection)
+        found = connection.execute(sql.SEEN).fetchone()
+        self._floor = max(self._floor, found[0] if found else 0.0)
+
+    # -- transactions --------------------------------------------------------------------------
+
+    @contextmanager
+    def session(self, mode: Mode, wait: bool = True) -> Generator[Session]:
+        try:
+            with self._transaction(mode) as session:
+                yield session
+        except _Again as again:
+            raise again.error from again
+
+    @contextmanager
+    def _transaction(self, mode: Mode) -> Generator[PostgresSession]:
+        connection = self._take()
+        session = PostgresSession(connection, self._given_clock, self._floor)
+        broken, committing = True, False
+        try:
+            with nullcontext() if mode is Mode.POINT else connection.pipeline():
+                if mode is not Mode.POINT:
+                    connection.execute(sql.BEGIN if mode is Mode.WRITE else sql.BEGIN_SNAPSHOT)
+                yield session
+                self._floor = max(self._floor, session.now)
+                session.send()
+                committing = mode is Mode.WRITE
+                if mode is not Mode.POINT:
+                    connection.execute(sql.COMMIT)
+            broken = False
+        except psycopg.Error as error:
+            broken = not _rolled_back(connection)
+            raise self._meaning(error, broken, committing) from error
+        except BaseException:
+            broken = not _rolled_back(connection)
+            raise
+        finally:
+            self.pool.give_back(connection, broken=broken)
+
+    def _take(self) -> Connection[Any]:
+        try:
+            return self.pool.take()
+        except psycopg.Error as error:
+            raise failure(error, self.place) from error
+
+    def _meaning(self, error: psycopg.Error, broken: bool, committing: bool) -> Exception:
+        if broken and committing:
+            return unknown_outcome(self.place)
+        meaning = failure(error, self.place)
+        return _Again(meaning) if passes(error, broken) else meaning
+
+    def _tried(self, act: Callable[[], Result]) -> Result:
+        for attempt in range(TRIES):
+            try:
+                return act()
+            except _Again as again:
+                if attempt + 1 == TRIES:
+                    raise again.error from again
+            except ClockSetBack:
+                self._push_time()
+        raise AssertionError("unreachable")
+
+    def _push_time(self) -> None:
+        """Let the time of all servers go on from where it was."""
+        with self._transaction(Mode.POINT) as session:
+            session.connection.execute(sql.PUSH_TIME, [self._floor])
+
+    def space(self, session: Session, namespace: str, mode: Mode) -> Space:
+        now = session.now if isinstance(session, PostgresSession) else self.clock()
+        return Space(session, namespace, mode, now, self.limits)
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def look(self, operation: "Operation") -> Any:
+        raise Escalate(operation.mode)  # `read` needs one round trip as well, and does more
+
+    def read(self, operation: "Operation", mode: Mode) -> Any:
+        return self._tried(lambda: self._read(operation, mode))
+
+    def _read(self, operation: "Operation", mode: Mode) -> Any:
+        with self._transaction(mode) as session:
+            session.load(operation.namespace, operation.keys)
+            return operation.apply(self.space(session, operation.namespace, mode))
+
+    def namespaces(self, after: str = "", limit: int = 1000) -> list[str]:
+        return self._tried(lambda: self._namespaces(after, limit))
+
+    def _namespaces(self, after: str, limit: int) -> list[str]:
+        with self._transaction(Mode.POINT) as session:
+            return session.namespaces(after, limit)
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def write(self, operation: "Operation", once: Once | None = None) -> Any:
+        ticket = Ticket(operation, once)
+        with self._turn:
+            self._lanes.add(ticket)
+        while group := self._next_group(ticket):
+            self._serve_group(group)
+        self._sweep_now_and_then()
+        return ticket.result()
+
+    def _next_group(self, ticket: Ticket) -> list[Ticket]:
+        """What to commit next, by whom it may be; nothing once the ticket is done."""
+        with self._turn:
+            while not ticket.done:
+                if group := self._lanes.take():
+                    return group
+                self._turn.wait()
+        return []
+
+    def _serve_group(self, group: Sequence[Ticket]) -> None:
+        left: Sequence[Ticket] = ()
+        try:
+            left = self._commit(group)
+        finally:
+            with self._turn:
+                self._lanes.done(group, left)
+                self._turn.notify_all()
+
+    def commit(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
+        return self._commit(tickets)  # without the lock of the one line
+
+    def begin(self, tickets: Sequence[Ticket]) -> Callable[[], None] | None:
+        return None  # an event loop must not wait for the network
+
+    def _transact(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
+        return self._tried(lambda: self._group(tickets))
+
+    def _group(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
+        names = {ticket.operation.namespace for ticket in tickets}
+        operations = [ticket.operation for ticket in tickets]
+        with self._transaction(Mode.WRITE) as session:
+            held = session.hold(
+                sorted(names),
+                [(operation.namespace, key) for operation in operations for key in operation.keys],
+                [(t.operation.namespace, t.once.key) for t in tickets if t.once],
+                wait=len(names) == 1,
+            )
+            self._apply(session, [t for t in tickets if t.operation.namespace in held])
+        return [ticket for ticket in tickets if ticket.operation.namespace not in held]
+
+    # -- sweeping ------------------------------------------------------------------------------
+
+    def _sweep_if_due(self, session: Session) -> None:
+        """Not within a group: it would take locks that the group does not need."""
+
+    def _sweep_now_and_then(self) -> None:
+        now = time.monotonic()
+        if now - self._swept_at >= SWEEP_EVERY:
+            self._swept_at = now
+            self._sweep_some()
+
+    def sweep(self) -> None:
+        while self._sweep_some():
+            pass
+
+    def _sweep_some(self) -> bool:
+        """Free some space; True when there is more and something was freed."""
+        expired, forgotten = self._tried(self._forget)
+        tickets = [Ticket(operation) for operation in discards(expired)]
+        held_up = self.commit(tickets) if tickets else ()
+        swept = sum(ticket.result()["deleted"] for ticket in tickets if ticket not in held_up)
+        return forgotten == SWEEP_ROWS or (len(expired) == SWEEP_ROWS and swept > 0)
+
+    def _forget(self) -> tuple[list[tuple[str, Any]], int]:
+        with self._transaction(Mode.POINT) as session:
+            session.load("", ())
+            session.connection.execute(sql.NOTE_TIME)
+            expired = session.expired(session.now, SWEEP_ROWS, None)
+            return expired, session.forget_replies(session.now, SWEEP_ROWS)
+
+    # -- the end, and forks --------------------------------------------------------------------
+
+    def close(self) -> None:
+        self.pool.close()
+
+    def before_fork(self) -> None:
+        self._turn.acquire()
+
+    def after_fork(self, child: bool) -> None:
+        self._turn.release()
+        if child:
+            self.pool.after_fork()
+            self._begin_line()
+
+
+def _rolled_back(connection: Connection[Any]) -> bool:
+    """Undo what was begun; False when the connection cannot be used any more."""
+    try:
+        if connection.info.transaction_status is not TransactionStatus.IDLE:
+            connection.execute(sql.ROLLBACK)
+        return not connection.closed
+    except psycopg.Error:
+        return False
