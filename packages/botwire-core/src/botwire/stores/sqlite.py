@@ -1,22 +1,20 @@
 """Memory in one SQLite file (or in the process alone), with the standard library only.
 
-- WAL, and a full sync at every commit: an acknowledged write survives power loss.
 - Readers have connections of their own and never wait for the writer; there is one writer at a
   time, in this process by the store's lock and between processes by SQLite's.
-- Locks of others are waited for (`BUSY_SECONDS`); what is still locked then is `Busy`.
+- A connection is closed only by who holds it: SQLite crashes when one is closed while it is in use.
 - Every SQL text is a constant: no caller's text ever becomes SQL.
 """
 
-import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from botwire.errors import BotWireError, Busy, StorageFull, Unavailable
+from botwire.errors import BotWireError
+from botwire.stores import sqlitefile
 from botwire.stores.base import Chunk, Ledger, Limits, Mode, Row
 from botwire.stores.store import Store
 
@@ -25,37 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SQLiteStore"]
 
-BUSY_SECONDS = 30.0
-FORMAT = 1  # PRAGMA user_version of the files this code reads and writes
-
-# `version` orders all changes of a namespace, so a log of changes can be added beside `entries`
-# (namespace, version, key, ...) without touching what is here.
-SCHEMA = """
-CREATE TABLE namespaces (
-    namespace TEXT PRIMARY KEY, version INTEGER NOT NULL, entries INTEGER NOT NULL,
-    bytes INTEGER NOT NULL, day INTEGER NOT NULL, writes INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE entries (
-    namespace TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, bytes INTEGER NOT NULL,
-    created_at REAL NOT NULL, updated_at REAL NOT NULL, expires_at REAL, ttl REAL,
-    sliding INTEGER NOT NULL, head INTEGER NOT NULL, mid INTEGER NOT NULL, "end" INTEGER NOT NULL,
-    value TEXT NOT NULL, PRIMARY KEY (namespace, key)
-);
-CREATE INDEX entries_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL;
-CREATE TABLE chunks (
-    namespace TEXT NOT NULL, key TEXT NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL,
-    text TEXT NOT NULL, PRIMARY KEY (namespace, key, start)
-);
-CREATE TABLE replies (
-    namespace TEXT NOT NULL, idempotency_key TEXT NOT NULL, fingerprint TEXT NOT NULL,
-    reply TEXT NOT NULL, expires_at REAL NOT NULL, PRIMARY KEY (namespace, idempotency_key)
-);
-"""
-
 _COLUMNS: LiteralString = (
     'key, value, version, bytes, created_at, updated_at, expires_at, ttl, sliding, head, mid, "end"'
 )
-_PATIENCE = f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}"
 # Few columns: turning them into Python objects costs as much as finding the row.
 _GLANCE: LiteralString = """SELECT CASE WHEN bytes <= 65536 THEN value ELSE '' END, version,
     expires_at, sliding OR mid > head OR bytes > 65536
@@ -85,10 +55,13 @@ _inherited: list[sqlite3.Connection] = []  # kept for ever: closing them would d
 class SQLiteSession:
     """One transaction on one connection (see `botwire.stores.base.Session`)."""
 
-    __slots__ = ("connection",)
+    __slots__ = ("connection", "home")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, home: "list[SQLiteSession] | None" = None
+    ) -> None:
         self.connection = connection
+        self.home: list[SQLiteSession] = [] if home is None else home  # where it waits for work
 
     def glance(self, namespace: str, key: str) -> tuple[str, int, float | None, int] | None:
         return self.connection.execute(_GLANCE, (namespace, key)).fetchone()
@@ -208,10 +181,11 @@ class SQLiteSession:
         try:
             yield
         except BaseException:
-            self.connection.execute("ROLLBACK TO part")
+            if self.connection.in_transaction:  # SQLite ends it by itself when the disk is full
+                self.connection.execute("ROLLBACK TO part")
+                self.connection.execute("RELEASE part")
             raise
-        finally:
-            self.connection.execute("RELEASE part")
+        self.connection.execute("RELEASE part")
 
 
 class _Transaction:
@@ -266,7 +240,7 @@ def _begin(connection: sqlite3.Connection, wait: bool) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
     finally:
-        connection.execute(_PATIENCE)
+        connection.execute(sqlitefile.PATIENCE)
 
 
 class SQLiteStore(Store):
@@ -286,7 +260,7 @@ class SQLiteStore(Store):
         clock: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(limits, clock)
-        self.path = None if path is None else Path(path).expanduser()
+        self.path = None if path is None else Path(path).expanduser().absolute()
         self._idle: list[SQLiteSession] = []
         self._all: list[sqlite3.Connection] = []
         self._writer: SQLiteSession | None = None
@@ -307,7 +281,7 @@ class SQLiteStore(Store):
         except sqlite3.Error as error:
             raise self.failure(error) from error
         finally:
-            self._idle.append(session)
+            self._put_back(session)
 
     def borrow(self, mode: Mode) -> SQLiteSession:
         if self.path is None:
@@ -321,23 +295,39 @@ class SQLiteStore(Store):
             writer = self._open_writer()
             if mode is Mode.WRITE:
                 return writer
+        idle = self._idle
         try:
-            return self._idle.pop()
+            return idle.pop()
         except IndexError:
-            return SQLiteSession(self._connect())
+            return SQLiteSession(self._connect(), idle)
 
     def give_back(self, mode: Mode, session: SQLiteSession) -> None:
         if self.path is None:
             self._only.release()
         elif mode is not Mode.WRITE:
-            self._idle.append(session)
+            self._put_back(session)
+
+    def _put_back(self, session: SQLiteSession) -> None:
+        session.home.append(session)
+        if session.home is not self._idle:  # the store was closed meanwhile
+            self._close_all(session.home)
 
     def close(self) -> None:
         with self._lock, self._only:
-            while self._all:
-                self._all.pop().close()
-            self._idle.clear()
-            self._writer = None
+            idle, self._idle = self._idle, []
+            self._close_all(idle)
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                self._close(writer.connection)
+
+    def _close_all(self, sessions: list[SQLiteSession]) -> None:
+        while sessions:
+            with suppress(IndexError):  # another thread was quicker
+                self._close(sessions.pop().connection)
+
+    def _close(self, connection: sqlite3.Connection) -> None:
+        self._all.remove(connection)
+        connection.close()
 
     def before_fork(self) -> None:
         super().before_fork()
@@ -352,89 +342,26 @@ class SQLiteStore(Store):
 
     def backup(self, target: str | Path) -> None:
         """Copy everything into a new SQLite file while others go on reading and writing."""
-        with self.session(Mode.POINT) as _, sqlite3.connect(target) as copy:
-            source = self._open_writer().connection if self.path is None else self._connect()
-            source.backup(copy)
-        copy.close()
+        with self.session(Mode.POINT) as session, closing(sqlite3.connect(target)) as copy:
+            session.connection.backup(copy)
 
     def _open_writer(self) -> SQLiteSession:
         with self._only:
             if self._writer is None:
                 connection = self._connect()
-                self._prepare(connection)
+                try:
+                    sqlitefile.prepare(connection, self.path)
+                except BaseException:  # it would keep its locks
+                    self._close(connection)
+                    raise
                 self._writer = SQLiteSession(connection)
             return self._writer
 
     def _connect(self) -> sqlite3.Connection:
-        if self.path is not None:
-            self._make_private_file(self.path)
-        connection = sqlite3.connect(
-            ":memory:" if self.path is None else self.path,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,  # transactions are begun and ended here, not by the driver
-            check_same_thread=False,
-        )
-        connection.execute("PRAGMA synchronous = FULL")
+        connection = sqlitefile.connect(self.path)
         self._all.append(connection)
         return connection
 
-    @staticmethod
-    def _make_private_file(path: Path) -> None:
-        """What agents remember is nobody else's to read: the file is made for its owner alone."""
-        if path.exists():
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        if self.path is not None:
-            _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            connection.execute("BEGIN IMMEDIATE")
-            # Another process may have made the tables while this one waited for the lock.
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {FORMAT}")
-            connection.execute("COMMIT")
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found != FORMAT:
-            raise Unavailable(
-                f"{self.path} has format {found}; this version of BotWire reads format {FORMAT}",
-                hint="Upgrade BotWire: pip install -U botwire",
-            )
-
     def failure(self, error: sqlite3.Error) -> BotWireError:
         """What an error of the engine means for the caller."""
-        place = self.path or "memory"
-        name = getattr(error, "sqlite_errorname", "")
-        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")):
-            return StorageFull(
-                f"{place} cannot grow: {error}; nothing was changed",
-                hint="Free disk space (or raise the quota), then try again; no restart is needed.",
-            )
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return Busy(
-                f"{place} was locked by another process for more than {BUSY_SECONDS:.0f} s",
-                hint="Try again; if it stays so, look for a process that keeps a transaction open.",
-            )
-        if isinstance(error, sqlite3.ProgrammingError) and not self._all:
-            return Unavailable(f"{place} was closed while it was in use")
-        return Unavailable(
-            f"{place} cannot be used: {error} ({name or type(error).__name__})",
-            hint="Check that it is a BotWire memory and can be read and written: botwire doctor",
-        )
-
-
-def _patiently(act: Callable[[], object]) -> None:
-    """Repeat while another process opens the same new file; SQLite does not wait for that."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            act()
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+        return sqlitefile.failure(error, self.path)
