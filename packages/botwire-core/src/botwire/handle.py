@@ -45,7 +45,7 @@ class Handle:
         store: Store | None = None,
     ) -> None:
         Usage(namespace)  # refuses a name that cannot be one, here rather than at the first use
-        if not timeout > 0:
+        if not isinstance(timeout, (int, float)) or not timeout > 0:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidRequest(f"timeout must be a number of seconds above 0, not {timeout!r}")
         self.namespace = namespace
         self.url = url or default_url()
@@ -54,7 +54,7 @@ class Handle:
         self._store = store
         self._connection: Connection | None = LocalConnection(store) if store else None
         self._closed = False
-        self._finalizer: weakref.finalize[..., Any] | None = None
+        self._shares: list[weakref.finalize[..., Any]] = []  # several if threads begin at once
 
     def _connect(self) -> Connection:
         if self._closed:
@@ -66,16 +66,19 @@ class Handle:
             self.url, self._api_key or os.environ.get("BOTWIRE_API_KEY"), self.timeout
         )
         # A handle that is dropped without being closed gives its share of the connection back, too.
-        self._finalizer = weakref.finalize(self, drop, connection)
+        self._shares.append(weakref.finalize(self, drop, connection))
         self._connection = connection
         return connection
 
     def _release(self) -> Connection | None:
         """Give the connection back; returns it if it is to be closed."""
-        connection, self._connection, self._closed = self._connection, None, True
-        if connection is None or self._finalizer is None or not self._finalizer.detach():
-            return None
-        return connection if release(connection) else None
+        self._connection, self._closed = None, True
+        last: Connection | None = None
+        while self._shares:
+            share = self._shares.pop().detach()
+            if share is not None and release(share[2][0]):
+                last = share[2][0]
+        return last
 
     def _config(self) -> dict[str, Any]:
         return {
