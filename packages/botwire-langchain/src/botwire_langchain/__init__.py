@@ -2,5 +2,6 @@
 
 from botwire_langchain.chat_history import BotWireChatHistory
 from botwire_langchain.checkpoint import BotWireSaver, StaleWriteOwner
+from botwire_langchain.store import BotWireStore
 
-__all__ = ["BotWireChatHistory", "BotWireSaver", "StaleWriteOwner"]
+__all__ = ["BotWireChatHistory", "BotWireSaver", "BotWireStore", "StaleWriteOwner"]

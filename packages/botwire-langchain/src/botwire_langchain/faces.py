@@ -9,12 +9,11 @@ from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 from botwire import AsyncMemory, Memory
-from botwire.operations import Operation
 
 __all__ = ["Faces", "Flow", "shared_faces"]
 
 T = TypeVar("T")
-Flow = Generator[Operation, Any, T]
+Flow = Generator[Any, Any, T]
 
 
 class Faces:

@@ -10,38 +10,42 @@ import re
 from functools import lru_cache
 from hashlib import blake2b
 
-__all__ = ["SEPARATOR", "is_hash", "part", "path", "text"]
+__all__ = ["SEPARATOR", "escaped", "part", "path", "text"]
 
 SEPARATOR = "/"
 MAX_PART = 140  # bytes; a key has 512, and the longest kind has three parts and a version
 
-_escaped = re.compile(r"[%/~\x00-\x1f\x7f\ud800-\udfff]")
+_unsafe = re.compile(r"[%/~\x00-\x1f\x7f\ud800-\udfff]")
 _escape = re.compile(r"%u([0-9A-F]{4})|%([0-9A-F]{2})")
 
 
 @lru_cache(maxsize=4096)
-def part(name: str, limit: int = MAX_PART) -> str:
-    """A text as one part of a key.
+def escaped(name: str) -> str:
+    """A text as one part of a key, however long.
 
-    >>> part("user/42"), part("100 %"), part("")
+    >>> escaped("user/42"), escaped("100 %"), escaped("")
     ('user%2F42', '100 %25', '')
     """
-    safe = _escaped.sub(lambda found: _code(ord(found[0])), name)
-    data = safe.encode()
-    return safe if len(data) <= limit else f"~{blake2b(data, digest_size=20).hexdigest()}"
+    return _unsafe.sub(lambda found: _code(ord(found[0])), name)
+
+
+@lru_cache(maxsize=4096)
+def part(name: str, limit: int = MAX_PART) -> str:
+    """A text as one part of a key, or its hash if it has more bytes than `limit`.
+
+    >>> len(part("x" * 1000))
+    41
+    """
+    data = escaped(name).encode()
+    return f"~{blake2b(data, digest_size=20).hexdigest()}" if len(data) > limit else escaped(name)
 
 
 def _code(point: int) -> str:
     return f"%{point:02X}" if point < 0x80 else f"%u{point:04X}"
 
 
-def is_hash(key_part: str) -> bool:
-    """Whether `part` put a hash in the place of a text that was too long."""
-    return key_part.startswith("~")
-
-
 def text(key_part: str) -> str:
-    """The text that `part` was given.
+    """The text that `escaped` was given.
 
     >>> text("user%2F42")
     'user/42'
