@@ -73,12 +73,12 @@ def _serve(kind: str, store: str) -> None:
         config = uvicorn.Config(_echo, http="httptools", access_log=False, log_level="critical")
         uvicorn.Server(config).run([listener])
         return
-    from botwire_server import writer
+    from botwire_server import lanes
     from botwire_server.serve import serve
     from botwire_server.settings import Settings
 
     if kind == "single":
-        writer.GROUP = 1  # one commit a write: what group commit is measured against
+        lanes.GROUP = 1  # one commit a write: what group commit is measured against
     serve(Settings(url=store, port=0))
 
 

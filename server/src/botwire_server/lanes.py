@@ -33,18 +33,19 @@ class Lanes:
         """The next group, or nothing; `done` must follow."""
         if self._running == self._places or not self._line:
             return []
-        group = self._free() or self._alone()
+        barred = self._busy | self._held
+        if barred:
+            group = self._alone() or self._passing(barred)
+            taken = set(group)
+            self._line = [ticket for ticket in self._line if ticket not in taken]
+        else:
+            group, self._line = self._line[:GROUP], self._line[GROUP:]
         if group:
             self._running += 1
-            self._busy.update(ticket.operation.namespace for ticket in group)
-            taken = set(map(id, group))
-            self._line = [ticket for ticket in self._line if id(ticket) not in taken]
+            self._busy.update([ticket.operation.namespace for ticket in group])
         return group
 
-    def _free(self) -> list[Ticket]:
-        if not self._busy and not self._held:
-            return self._line[:GROUP]
-        barred = self._busy | self._held
+    def _passing(self, barred: set[str]) -> list[Ticket]:
         return [ticket for ticket in self._line if ticket.operation.namespace not in barred][:GROUP]
 
     def _alone(self) -> list[Ticket]:

@@ -1,9 +1,9 @@
 """Group commit for the event loop: writes wait here while the one before them is being synced.
 
-One transaction runs at a time. Whatever has gathered when it ends goes into the next one together,
-and every caller is answered only after its own transaction is on disk. Small writes are applied on
-the loop, which is quicker than fighting with a thread for the interpreter; waiting for the disk
-happens in the thread.
+As many transactions run at a time as the store has lanes: one for SQLite. Whatever has gathered
+when one ends goes into the next together, and every caller is answered only after its own
+transaction is on disk. Small writes are applied on the loop where the store can do that, which is
+quicker than fighting with a thread for the interpreter; waiting for the disk happens in the thread.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any
 
 from botwire.operations import Operation
-from botwire.stores.store import GROUP, Once, Store, Ticket
+from botwire.stores.store import Once, Store, Ticket
+from botwire_server.lanes import Lanes
 from botwire_server.metrics import Metrics
 
 __all__ = ["Writer"]
@@ -40,39 +41,64 @@ class Writer:
         self._store = store
         self._committed = committed
         self._metrics = metrics
-        self._waiting: list[tuple[Ticket, asyncio.Future[None]]] = []
-        self._task: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "botwire-writer")
+        self._lanes = Lanes(store.lanes)
+        self._callers: dict[Ticket, asyncio.Future[None]] = {}
+        self._starting = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._threads = ThreadPoolExecutor(store.lanes, "botwire-writer")
 
     async def write(self, operation: Operation, once: Once | None = None) -> Any:
         """Apply one write durably and return its reply."""
         ticket = Ticket(operation, once)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((ticket, done))
-        if self._task is None:
-            self._task = asyncio.create_task(self._work())
+        loop = asyncio.get_running_loop()
+        done = self._callers[ticket] = loop.create_future()
+        self._lanes.add(ticket)
+        if not self._starting:  # once for all writes that arrive in this turn of the loop
+            self._starting = True
+            loop.call_soon(self._start)
         await done
         return ticket.result()
 
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._waiting:
-                group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-                tickets = [ticket for ticket, _ in group]
-                finish = self._store.begin(tickets) if _all_quick(tickets) else None
-                job = finish or partial(self._store.commit, tickets)
-                await loop.run_in_executor(self._thread, job)
-                self._metrics.commit(len(tickets))
-                self._committed()
-                for _, done in group:
-                    if not done.done():  # a caller that went away
-                        done.set_result(None)
-        finally:
-            self._task = None
+    def _start(self) -> None:
+        self._starting = False
+        while group := self._lanes.take():
+            task = asyncio.create_task(self._work(group))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, group: list[Ticket]) -> None:
+        while group:
+            left: Sequence[Ticket] = ()
+            try:
+                left = await self._commit(group) or ()
+            except BaseException as error:
+                for ticket in group:
+                    ticket.fail(error)
+                raise
+            finally:
+                self._lanes.done(group, left)
+                self._answer(group)
+            group = self._lanes.take()
+            self._start()  # others may go on as well, now that these namespaces are free
+
+    async def _commit(self, group: list[Ticket]) -> Sequence[Ticket] | None:
+        finish = self._store.begin(group) if _all_quick(group) else None
+        job = finish or partial(self._store.commit, group)
+        left = await asyncio.get_running_loop().run_in_executor(self._threads, job)
+        self._metrics.commit(len(group))
+        self._committed()
+        return left
+
+    def _answer(self, group: Sequence[Ticket]) -> None:
+        for ticket in group:
+            if ticket.done:
+                done = self._callers.pop(ticket)
+                if not done.done():  # else the caller went away
+                    done.set_result(None)
 
     async def close(self) -> None:
         """Finish what waits."""
-        if self._task is not None:
-            await self._task
-        self._thread.shutdown()
+        while self._tasks or self._starting:
+            await asyncio.sleep(0)
+            await asyncio.gather(*self._tasks)
+        self._threads.shutdown()
