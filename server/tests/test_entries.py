@@ -195,3 +195,23 @@ def test_a_batch_over_http_is_all_or_nothing(client: httpx.Client) -> None:
     assert client.get("/memory/batch").json()["count"] == 0
     done = client.post("/v1/batch", json={"namespace": "batch", "operations": operations[:2]})
     assert [json.dumps(result["version"]) for result in done.json()["results"]] == ["1", "2"]
+
+
+def test_one_huge_number_cannot_keep_the_server_busy(client: httpx.Client) -> None:
+    digits = "9" * 2_000_000  # reading it as a number takes minutes; storing it takes none
+    headers = {"content-type": "application/json"}
+    put_it = client.put("/memory/huge/n", content=f'{{"value": {digits}}}', headers=headers)
+    assert put_it.status_code == 201
+    for name, body in {
+        "increment": '"key": "n"',
+        "touch": f'"key": "n", "ttl": {digits}',
+        "tail": '"key": "n", "count": 1',
+        "set": f'"key": "n", "value": 1, "if_version": {digits}',
+    }.items():
+        body = f'{{"namespace": "huge", {body}}}'
+        refused = client.post(f"/v1/{name}", content=body, headers=headers)
+        assert refused.status_code in (409, 422), name
+    patched = f'{{"namespace": "huge", "key": "o", "patch": {{"n": {digits}}}}}'
+    for _ in range(2):
+        assert client.post("/v1/merge", content=patched, headers=headers).status_code == 200
+    assert len(client.get("/memory/huge/n").content) > 2_000_000

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from botwire.errors import BotWireError, Conflict, InvalidRequest, NotFound
-from botwire.jsontext import Json, decode, encode, members, quoted
+from botwire.jsontext import Json, decode_quickly, encode, members, quoted
 from botwire.operations import Delete, Get, Head, Merge, Scan, Set
 from botwire_server.answers import JSON, PRIVATE, Answer, json_answer
 from botwire_server.requests import Request, path_text
@@ -81,8 +81,8 @@ async def _put(service: Service, request: Request, namespace: str, key: str) -> 
         namespace,
         key,
         given["value"],
-        decode(given.get("ttl", Json("null"))),
-        decode(given.get("sliding", Json("false"))),
+        decode_quickly(given.get("ttl", Json("null"))),
+        decode_quickly(given.get("sliding", Json("false"))),
         await _condition(service, request, namespace, key),
     )
     reply = await service.run(operation, request)

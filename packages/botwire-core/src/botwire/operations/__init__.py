@@ -16,7 +16,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 from botwire.errors import InvalidRequest, NotFound
-from botwire.jsontext import MAX_DEPTH, Json, decode, elements, members
+from botwire.jsontext import MAX_DEPTH, Json, decode_quickly, elements, members
 from botwire.operations.base import Operation
 from botwire.operations.many import Batch, Clear, DeleteMany, Expire, SetMany
 from botwire.operations.reads import (
@@ -103,8 +103,10 @@ def _parse(name: str, given: Mapping[str, Json], **known: str) -> Operation:
         raise NotFound(
             f"there is no operation {name!r}", hint=f"There are: {', '.join(OPERATIONS)}."
         )
-    if kind is Batch:
+    if kind is Batch and not known:
         return _parse_batch(given)
+    if kind is Batch:
+        raise InvalidRequest("a batch cannot hold a batch", hint="List its operations directly.")
     values: dict[str, Any] = {**known}
     allowed = {field.name for field in fields(kind)}
     for field, value in given.items():
@@ -113,7 +115,7 @@ def _parse(name: str, given: Mapping[str, Json], **known: str) -> Operation:
                 f"{name} has no field {field!r}", hint=f"It has: {', '.join(sorted(allowed))}."
             )
         read = kind.raw.get(field)
-        values[field] = read(value) if read else decode(value)
+        values[field] = read(value) if read else decode_quickly(value)
     try:
         return kind(**values)
     except TypeError as error:
@@ -123,9 +125,11 @@ def _parse(name: str, given: Mapping[str, Json], **known: str) -> Operation:
 def _parse_batch(given: Mapping[str, Json]) -> Batch:
     if set(given) != {"namespace", "operations"}:
         raise InvalidRequest("a batch has the fields 'namespace' and 'operations'")
-    namespace = cast("str", decode(given["namespace"]))
+    namespace = cast("str", decode_quickly(given["namespace"]))
     parts: list[Operation] = []
     for text in elements(given["operations"], WIRE_DEPTH):
         part = members(text, WIRE_DEPTH)
-        parts.append(_parse(str(decode(part.pop("op", Json('""')))), part, namespace=namespace))
+        parts.append(
+            _parse(str(decode_quickly(part.pop("op", Json('""')))), part, namespace=namespace)
+        )
     return Batch(namespace, tuple(parts))

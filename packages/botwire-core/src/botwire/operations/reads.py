@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from botwire.jsontext import Json, decode, members
+from botwire.jsontext import Json, decode_quickly, members
 from botwire.operations.base import OnKey, Operation
 from botwire.operations.checks import flag, names, prefix_text, whole
 from botwire.operations.results import MISSING, Entry, Page, UsageOf, entry_of, value_of
@@ -252,7 +252,7 @@ class Linked(Operation):
 
 
 def _links(value: Json) -> list[str]:
-    links: Any = decode(members(value).get("links", EMPTY)) if value.startswith("{") else []
+    links: Any = decode_quickly(members(value).get("links", EMPTY)) if value.startswith("{") else []
     found = cast("list[Any]", links) if isinstance(links, list) else []
     return [key for key in found if isinstance(key, str)]
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from botwire.errors import InvalidRequest, WrongType
-from botwire.jsontext import Json, decode, elements, encode, merge, within
+from botwire.jsontext import Json, decode_quickly, elements, encode, kind_of, merge, within
 from botwire.operations.base import OnKey
 from botwire.operations.checks import condition, expiry, flag, json_text, seconds, shown, whole
 from botwire.operations.results import MISSING, value_of
@@ -152,19 +152,20 @@ class Increment(OnKey):
     def __post_init__(self) -> None:
         OnKey.__post_init__(self)
         json_text(self.by)
-        if type(decode(self.by)) not in (int, float):
+        if type(decode_quickly(self.by)) not in (int, float):
             raise InvalidRequest(f"increment needs a number, not {self.by[:60]}")
         seconds(self.ttl)
 
     def apply(self, space: "Space") -> dict[str, Any]:
         row = space.row(self.key)
-        number = 0 if row is None else decode(space.text(row))
-        if type(number) not in (int, float):
+        text = Json("0") if row is None else Json(row.value)
+        if kind_of(text) != "number":
             raise WrongType(
-                f"{self.key!r} holds a value of type {type(number).__name__}, not a number",
+                f"{self.key!r} holds a value of type {kind_of(text)}, not a number",
                 hint="Use another key for the counter, or set this one to 0 first.",
             )
-        total = _sum(number, decode(self.by))
+        number = decode_quickly(text)
+        total = _sum(number, decode_quickly(self.by))
         if row is not None and total == number and self.ttl is None and type(total) is type(number):
             return {"value": Json(row.value), "version": row.version}
         if row is None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from botwire.errors import Conflict, QuotaExceeded, TooLarge, WrongType
-from botwire.jsontext import Json, decode, elements
+from botwire.jsontext import Json, elements, kind_of
 from botwire.stores.base import Chunk, Escalate, Ledger, Limits, Mode, Row, Session
 
 __all__ = ["Space", "after_prefix", "size"]
@@ -358,9 +358,8 @@ class Space:
     @staticmethod
     def _must_be_list(row: Row) -> None:
         if not row.value.startswith("["):
-            kind = type(decode(row.value)).__name__
             raise WrongType(
-                f"{row.key!r} holds a value of type {kind}, not a list",
+                f"{row.key!r} holds a value of type {kind_of(row.value)}, not a list",
                 hint="Use another key for the list, or set this one to [] first.",
             )
 
