@@ -72,7 +72,7 @@ _big_checker = json.JSONDecoder(
 )
 _dense = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _quote = json.encoder.encode_basestring  # what the encoder itself uses, without its set-up
-_ascii = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_surrogates = re.compile("[\ud800-\udfff]")
 
 
 def quoted(text: str) -> str:
@@ -160,7 +160,7 @@ def _escaped(text: str, value: Any) -> str:
     except UnicodeEncodeError:
         if joined_surrogates(text):
             raise _refusal(fault(value)) from None
-        return _ascii(value)
+        return _surrogates.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text
 
 
@@ -174,12 +174,12 @@ def _encode_slowly(value: Any) -> str:
 def _with_big_integers(value: Any) -> str:
     if isinstance(value, dict):
         pairs = cast("dict[str, Any]", value).items()
-        return "{" + ",".join(f"{_ascii(k)}:{_with_big_integers(v)}" for k, v in pairs) + "}"
+        return "{" + ",".join(f"{_dense(k)}:{_with_big_integers(v)}" for k, v in pairs) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(_with_big_integers, cast("list[Any]", value))) + "]"
     if isinstance(value, int) and not isinstance(value, bool):
         return str(Decimal(value))
-    return _ascii(value)
+    return _dense(value)
 
 
 def _refusal(found: Fault | None) -> InvalidValue:
