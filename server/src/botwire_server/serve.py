@@ -4,6 +4,7 @@ import logging
 import signal
 import socket
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -45,9 +46,15 @@ def serve(settings: Settings) -> None:
     )
     name = f"[{host}]" if ":" in host else host
     log.info("serving", extra={"url": f"http://{name}:{port}", "store": public_url(settings.url)})
-    # uvicorn raises the signal that ended it once more; a stop that was asked for is no failure.
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
-    uvicorn.Server(config).run([listener])
+    server = uvicorn.Server(config)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # For the time before uvicorn has handlers of its own, and after: it raises the signal that ended
+    # it once more, and a stop that was asked for is no failure.
+    signal.signal(signal.SIGTERM, stop)
+    server.run([listener])
     log.info("stopped")
 
 
