@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from autogen_core.memory import MemoryContent
 
+from botwire.errors import Unauthorized
 from botwire.testing import ServerProcess
 from botwire_autogen import BotWireMemory
 
@@ -83,6 +85,7 @@ def test_two_processes_add_200_memories_each_and_nothing_is_lost(
 ) -> None:
     script = """
 import asyncio, sys
+import pytest
 from autogen_core.memory import MemoryContent
 from botwire_autogen import BotWireMemory
 
@@ -118,3 +121,28 @@ def test_a_server_that_was_killed_and_started_again_has_what_was_added(
     botwire_server.kill()
     botwire_server.restart()
     assert asyncio.run(remembered("ada", botwire_server.url)) == [content.content]
+
+
+def test_a_loaded_component_takes_the_key_from_the_variable_its_configuration_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = str(tmp_path / "keys.json")
+    creating = [sys.executable, "-m", "botwire.cli", "keys", "create", "--json"]
+    created = subprocess.run(
+        [*creating, "--api-keys", keys, "--prefix", "ada"], stdout=subprocess.PIPE, check=True
+    )
+    monkeypatch.setenv("ADAS_KEY", json.loads(created.stdout)["key"])
+    monkeypatch.setenv("BOTWIRE_API_KEY", "of somebody else")
+    with ServerProcess(f"sqlite:///{tmp_path}/server.db", api_keys=keys) as server:
+        dumped = BotWireMemory("ada", api_key_env="ADAS_KEY", url=server.url).dump_component()
+
+        async def use() -> None:
+            loaded = BotWireMemory.load_component(json.loads(dumped.model_dump_json()))
+            await loaded.add(MemoryContent(content="likes tea", mime_type="text/plain"))
+            await loaded.close()
+            stranger = BotWireMemory("ada", url=server.url)
+            with pytest.raises(Unauthorized):
+                await stranger.query("")
+            await stranger.close()
+
+        asyncio.run(use())
