@@ -51,8 +51,8 @@ def serve(settings: Settings) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
 
-    # For the time before uvicorn has handlers of its own, and after: it raises the signal that ended
-    # it once more, and a stop that was asked for is no failure.
+    # For the time before uvicorn has handlers of its own, and for after: it raises the signal that
+    # ended it once more, and a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, stop)
     server.run([listener])
     log.info("stopped")
