@@ -11,23 +11,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.chat_history import BaseChatMessageHistory
-from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
+from langchain_core.messages import BaseMessage
 
 from botwire import AsyncMemory, Memory
-from botwire.errors import InvalidRequest
-from botwire.jsontext import Json
 from botwire.operations import MISSING, Append, Delete, Get
 from botwire.runners import default_url
 from botwire_langchain.faces import Faces, shared_faces
+from botwire_langchain.messages import message_text, read_messages
 from botwire_langchain.names import part
-from botwire_langchain.plain import untag, wrap
 
 __all__ = ["BotWireChatHistory"]
 
 MAX_KEY = 512
-_MESSAGES = {"human", "ai", "system", "chat", "function", "tool", "remove"}
-_CHUNKS = {f"{kind}MessageChunk" for kind in ("AI", "Human", "System", "Chat", "Function", "Tool")}
-KINDS = _MESSAGES | _CHUNKS
 
 
 class BotWireChatHistory(BaseChatMessageHistory):
@@ -107,27 +102,12 @@ class BotWireChatHistory(BaseChatMessageHistory):
         return Get(self._faces.namespace, self._key)
 
     def _append(self, messages: Sequence[BaseMessage]) -> Append:
-        records = tuple(map(_record, messages))
+        records = tuple(map(message_text, messages))
         return Append(self._faces.namespace, self._key, records, self.max_messages, self.ttl)
 
     def _delete(self) -> Delete:
         return Delete(self._faces.namespace, self._key)
 
 
-def _record(message: BaseMessage) -> Json:
-    if message.type not in KINDS:
-        raise InvalidRequest(
-            f"a message of type {message.type!r} ({type(message).__name__}) cannot be read back",
-            hint="Use the message classes of langchain_core.messages.",
-        )
-    return wrap(message_to_dict(message), "data")
-
-
 def _read(records: Any) -> list[BaseMessage]:
-    return messages_from_dict([] if records is MISSING else [_plain(record) for record in records])
-
-
-def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    if "$data" not in record:
-        return record
-    return {"type": record["type"], "data": untag(record["$data"])}
+    return [] if records is MISSING else read_messages(records)
