@@ -64,7 +64,7 @@ class BotWireError(Exception):
     title: ClassVar[str] = "Unexpected error"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, detail: str, *, hint: str = "", **fields: Any) -> None:
+    def __init__(self, detail: str, /, *, hint: str = "", **fields: Any) -> None:
         super().__init__(detail)
         self.detail = detail
         self.hint = hint

@@ -155,9 +155,7 @@ class Handles:
     ) -> None:
         require(capabilities, "processes")
         arguments = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
-        subprocess.run(  # noqa: S603
-            [*arguments, memory.url, memory.namespace, face], check=True, timeout=60
-        )
+        subprocess.run([*arguments, memory.url, memory.namespace, face], check=True, timeout=60)
         assert memory.get("n") == 8 * 20
         assert len(memory.get("list")) == 8 * 20
 
