@@ -22,14 +22,8 @@ import pytest
 from botwire.testing import ServerProcess
 
 ROOT = Path(__file__).parents[1]
-# Pages of adapters are run by the tests of their packages, which have the frameworks' fixtures.
-ADAPTERS = {path.name.removeprefix("botwire-") for path in ROOT.glob("packages/botwire-*")}
-PAGES = [
-    ROOT / "README.md",
-    *(ROOT / member / "README.md" for member in ("packages/botwire", "packages/botwire-core")),
-    ROOT / "server/README.md",
-    *(page for page in sorted(ROOT.glob("docs/**/*.md")) if page.stem not in ADAPTERS),
-]
+NAMES = "README docs/guide docs/http docs/server docs/cli server/README packages/botwire/README"
+PAGES = [ROOT / f"{name}.md" for name in [*NAMES.split(), "packages/botwire-core/README"]]
 SERVER = "http://127.0.0.1:8000"
 MARK = "~~ end of output ~~"
 
@@ -116,9 +110,19 @@ def test_what_the_page_shows_is_so(page: Path, tmp_path: Path, monkeypatch: pyte
     run_page(page, tmp_path)
 
 
-def test_the_pages_have_something_to_run(tmp_path: Path):
-    runnable = {page.name for page in PAGES if _runnable(page.read_text(encoding="utf-8"))}
-    assert runnable >= {"README.md", "guide.md", "http.md", "server.md", "cli.md"}
+def test_each_page_has_something_to_run():
+    assert [page for page in PAGES if not _runnable(page.read_text(encoding="utf-8"))] == []
+
+
+def test_whatever_page_shows_code_is_run_by_a_test():
+    """Pages of adapters need what the tests of their packages have."""
+    folders = (ROOT / "tests", *ROOT.glob("packages/*/tests"), ROOT / "server/tests")
+    tests = "".join(
+        path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py")
+    )
+    others = [page for page in ROOT.glob("docs/**/*.md") if page not in PAGES]
+    showing = [page.name for page in others if _runnable(page.read_text(encoding="utf-8"))]
+    assert [name for name in showing if name not in tests] == []
 
 
 @pytest.mark.parametrize(
