@@ -1,6 +1,7 @@
 """The contract, over every store and every way of reaching it. A new store adds a row to `WAYS`."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -10,8 +11,8 @@ import pytest
 from botwire import AsyncMemory, Memory
 from botwire.runners import open_store
 from botwire.stores.base import Limits
-from botwire.stores.sqlite import SQLiteStore
 from botwire.testing import Capabilities, FakeClock, MemoryContract, ServerProcess, blocking
+from botwire.testing.balancer import Balancer
 
 Face = Callable[..., Memory]
 
@@ -24,34 +25,51 @@ ASYNC = Capabilities(mapping=False)
 class Way:
     """How memory is reached: the address of its store, by which face, and through a server or not.
 
-    `{tmp}` in the address is a fresh folder.
+    `{tmp}` in the address is a fresh folder, `{postgres}` a database; `server` names the fixture of
+    the server (or several behind one address) that tests share.
     """
 
     url: str
     face: Face
-    server: bool = False
+    server: str = ""
     capabilities: Capabilities = SYNC
+
+    @property
+    def servers(self) -> int:
+        return 3 if self.server == "three_servers" else int(self.server != "")
 
 
 def _async(namespace: str, **options: object) -> Memory:
     return blocking(AsyncMemory(namespace, **options))
 
 
+FILE = "sqlite:///{tmp}/memory.db"
 WAYS = {
-    "sqlite": Way("sqlite:///{tmp}/memory.db", Memory),
-    "sqlite async": Way("sqlite:///{tmp}/memory.db", _async, capabilities=ASYNC),
+    "sqlite": Way(FILE, Memory),
+    "sqlite async": Way(FILE, _async, capabilities=ASYNC),
     "memory": Way("memory://", Memory, capabilities=Capabilities(processes=False)),
     "memory async": Way("memory://", _async, capabilities=Capabilities(False, False)),
-    "http": Way("sqlite:///{tmp}/memory.db", Memory, server=True),
-    "http async": Way("sqlite:///{tmp}/memory.db", _async, server=True, capabilities=ASYNC),
+    "http": Way(FILE, Memory, "shared_server"),
+    "http async": Way(FILE, _async, "shared_server", ASYNC),
+    "postgres": Way("{postgres}", Memory),
+    "postgres async": Way("{postgres}", _async, capabilities=ASYNC),
+    "postgres http": Way("{postgres}", Memory, "postgres_server"),
+    "postgres three servers": Way("{postgres}", Memory, "three_servers"),
+    "postgres three servers async": Way("{postgres}", _async, "three_servers", ASYNC),
 }
+PARAMETERS = [
+    pytest.param(way, id=name, marks=pytest.mark.postgres if "postgres" in name else ())
+    for name, way in WAYS.items()
+]
 
 
 class TestEveryWay(MemoryContract):
     """In real time: what expires is waited for."""
 
-    @pytest.fixture(params=WAYS.values(), ids=WAYS.keys())
+    @pytest.fixture(params=PARAMETERS)
     def way(self, request: pytest.FixtureRequest) -> Way:
+        name = request.node.callspec.id.partition("-")[0]
+        request.node.user_properties.append(("way", name))
         return request.param
 
     @pytest.fixture
@@ -59,29 +77,35 @@ class TestEveryWay(MemoryContract):
         return way.capabilities
 
     @pytest.fixture
-    def memory(self, way: Way, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Memory]:
-        if way.server:
-            url = request.getfixturevalue("shared_server").url
-        else:
-            url = way.url.format(tmp=tmp_path)
+    def store_url(self, way: Way, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+        if way.url == "{postgres}":
+            return request.getfixturevalue("postgres_database")
+        return way.url.format(tmp=tmp_path)
+
+    @pytest.fixture
+    def memory(self, way: Way, store_url: str, request: pytest.FixtureRequest) -> Iterator[Memory]:
+        url = request.getfixturevalue(way.server).url if way.server else store_url
         with way.face(f"test {uuid4()}", url=url) as memory:
             yield memory
 
     @pytest.fixture
-    def limited(self, way: Way, tmp_path: Path) -> Iterator[Callable[[Limits], Memory]]:
-        servers: list[ServerProcess] = []
+    def limited(self, way: Way, store_url: str) -> Iterator[Callable[[Limits], Memory]]:
+        with ExitStack() as stack:
 
-        def make(limits: Limits) -> Memory:
-            store = way.url.format(tmp=tmp_path)
-            if not way.server:
-                return way.face("limited", store=open_store(store, limits=limits))
-            options = {name: getattr(limits, name) or 0 for name in Limits.__slots__}
-            servers.append(ServerProcess(store, **options))
-            return way.face("limited", url=servers[-1].url)
+            def make(limits: Limits) -> Memory:
+                namespace = f"limited {uuid4()}"
+                if not way.server:
+                    store = open_store(store_url, limits=limits)
+                    stack.callback(store.close)
+                    return way.face(namespace, store=store)
+                options = {name: getattr(limits, name) or 0 for name in Limits.__slots__}
+                urls = [
+                    stack.enter_context(ServerProcess(store_url, **options)).url
+                    for _ in range(way.servers)
+                ]
+                return way.face(namespace, url=stack.enter_context(Balancer(urls)).url)
 
-        yield make
-        for server in servers:
-            server.stop()
+            yield make
 
 
 class TestFakeTime(MemoryContract):
@@ -99,13 +123,26 @@ class TestFakeTime(MemoryContract):
     def capabilities(self) -> Capabilities:
         return Capabilities(processes=False)
 
-    @pytest.fixture
-    def limited(self, clock: FakeClock) -> Callable[[Limits], Memory]:
-        return lambda limits: Memory("limited", store=SQLiteStore(None, limits, clock))
+    @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+    def url(self, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+        if request.param == "postgres":
+            return request.getfixturevalue("postgres_database")
+        return FILE.format(tmp=tmp_path)
 
     @pytest.fixture
-    def memory(self, clock: FakeClock, tmp_path: Path) -> Iterator[Memory]:
-        store = SQLiteStore(tmp_path / "memory.db", clock=clock)
-        with Memory("test", store=store) as memory:
+    def limited(self, url: str, clock: FakeClock) -> Iterator[Callable[[Limits], Memory]]:
+        with ExitStack() as stack:
+
+            def make(limits: Limits) -> Memory:
+                store = open_store(url, limits=limits, clock=clock)
+                stack.callback(store.close)
+                return Memory(f"limited {uuid4()}", store=store)
+
+            yield make
+
+    @pytest.fixture
+    def memory(self, url: str, clock: FakeClock) -> Iterator[Memory]:
+        store = open_store(url, clock=clock)
+        with Memory(f"test {uuid4()}", store=store) as memory:
             yield memory
         store.close()

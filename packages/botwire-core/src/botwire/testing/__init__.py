@@ -16,14 +16,17 @@ from botwire.testing.bridge import blocking  # noqa: E402  (assertions are rewri
 from botwire.testing.contract import MemoryContract  # noqa: E402
 from botwire.testing.contract.kit import Capabilities, FakeClock  # noqa: E402
 from botwire.testing.fixtures import botwire_memory  # noqa: E402
+from botwire.testing.postgres import PostgresServer, botwire_postgres  # noqa: E402
 from botwire.testing.server import ServerProcess, botwire_server  # noqa: E402
 
 __all__ = [
     "Capabilities",
     "FakeClock",
     "MemoryContract",
+    "PostgresServer",
     "ServerProcess",
     "blocking",
     "botwire_memory",
+    "botwire_postgres",
     "botwire_server",
 ]
