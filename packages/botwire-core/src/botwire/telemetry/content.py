@@ -7,10 +7,11 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from botwire.errors import InvalidValue
 from botwire.jsontext import Json, decode, encode, write
 from botwire.operations import (
     MISSING,
@@ -108,6 +109,16 @@ class Content:
             left -= len(text)
         return records
 
+    def shown(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Named values of any type, such as a function's arguments, if they may be recorded."""
+        if not self.capture:
+            return {}
+        redacted = {
+            name: self.redact(name, value) if self.redact else value
+            for name, value in values.items()
+        }
+        return plain({name: _cut(_text_of(v), self.limit) for name, v in redacted.items()})
+
     def _values(self, call: Call, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         records = self.records(pairs)
         if not records:
@@ -125,6 +136,13 @@ class Content:
 def plain(data: Any) -> Any:
     """The data as Python values of their own, which nobody else holds."""
     return decode(write(data))
+
+
+def _text_of(value: Any) -> Json:
+    try:
+        return encode(value)
+    except InvalidValue:  # an object: what it says of itself
+        return encode(repr(value))
 
 
 def _cut(text: Json, left: int) -> Json:

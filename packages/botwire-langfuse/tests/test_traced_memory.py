@@ -1,0 +1,170 @@
+"""`traced_memory` shows functions and blocks of every kind, with what they remember below them."""
+
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from langfuse_kit import CANARY, Service, observed
+
+import botwire_langfuse
+from botwire import Memory
+from botwire_langfuse import traced_memory
+
+
+def test_a_function_is_an_observation_around_its_operations(
+    service: Service, botwire_memory: Memory
+) -> None:
+    @traced_memory
+    def recall(key: str) -> Any:
+        return botwire_memory.get(key)
+
+    recall("plan")
+    assert service.span("botwire.get").parent == "recall"
+    assert observed(service.span("recall")) == {"type": "span"}
+
+
+async def test_coroutine_functions_and_both_kinds_of_generators_work(
+    service: Service, botwire_memory: Memory
+) -> None:
+    memory = botwire_memory.to_async()
+
+    @traced_memory
+    async def coroutine() -> None:
+        await memory.get("plan")
+
+    @traced_memory()
+    def generator() -> Iterator[int]:
+        botwire_memory.get("plan")
+        yield 1
+        botwire_memory.get("plan")
+
+    @traced_memory("stream")
+    async def async_generator() -> AsyncIterator[int]:
+        await memory.get("plan")
+        yield 1
+        await memory.get("plan")
+
+    await coroutine()
+    for _ in generator():
+        botwire_memory.exists("between")  # the consumer's own, outside of the generator
+    assert [item async for item in async_generator()] == [1]
+    assert inspect.isasyncgenfunction(async_generator)
+    parents = [span.parent for span in service.spans() if span.name == "botwire.get"]
+    assert parents == ["coroutine", "generator", "generator", "stream", "stream"]
+    assert not [span for span in service.spans() if span.name == "botwire.exists"]
+
+
+def test_a_block_is_an_observation_that_can_be_written_to(
+    service: Service, botwire_memory: Memory
+) -> None:
+    with traced_memory("round", as_type="chain") as observation:
+        botwire_memory.get("plan")
+        observation.update(output="done")
+    assert service.span("botwire.get").parent == "round"
+    assert observed(service.span("round")) == {"type": "chain", "output": "done"}
+
+
+def test_user_session_and_tags_stand_on_everything_inside(
+    service: Service, botwire_memory: Memory
+) -> None:
+    @traced_memory(user_id="ada", session_id="s-1", tags=["support"])
+    def recall() -> None:
+        botwire_memory.get("plan")
+
+    recall()
+    for name in ("recall", "botwire.get"):
+        attributes = service.span(name).attributes
+        assert (attributes["user.id"], attributes["session.id"]) == ("ada", "s-1")
+
+
+def test_arguments_and_results_are_values_and_stay_here_unless_asked(
+    service: Service, botwire_memory: Memory
+) -> None:
+    @traced_memory
+    def recall(secret: str) -> str:
+        raise ValueError(secret)
+
+    with pytest.raises(ValueError, match=CANARY):
+        recall(CANARY)
+    with pytest.raises(KeyError), traced_memory("block"):
+        raise KeyError(CANARY)
+    assert observed(service.span("recall"))["status_message"] == "ValueError"
+    assert observed(service.span("block"))["level"] == "ERROR"
+    assert CANARY not in service.endpoint.everything()
+
+
+def test_arguments_and_results_are_shown_when_asked(
+    service: Service, botwire_memory: Memory
+) -> None:
+    @traced_memory(capture_content=True)
+    def recall(key: str, *, memory: object) -> Any:
+        return botwire_memory.get(key, "nothing")
+
+    @traced_memory(capture_content=True)
+    def stream() -> Iterator[int]:
+        yield from (1, 2)
+
+    recall("plan", memory=botwire_memory)
+    list(stream())
+    found = observed(service.span("recall"))
+    assert found["input"]["key"] == "plan"
+    assert found["input"]["memory"].startswith("Memory('test'")
+    assert found["output"] == "nothing"
+    assert observed(service.span("stream"))["output"] == [1, 2]
+
+
+def test_they_pass_through_redact_by_name(service: Service) -> None:
+    @traced_memory(capture_content=True, redact=lambda name, value: f"hidden {name}")
+    def recall(key: str) -> str:
+        return CANARY
+
+    recall(CANARY)
+    found = observed(service.span("recall"))
+    assert found["input"] == {"key": "hidden key"}
+    assert found["output"] == "hidden return"
+
+
+def test_it_follows_what_the_process_was_instrumented_with(
+    service: Service, botwire_memory: Memory
+) -> None:
+    @traced_memory
+    def recall() -> Any:
+        return botwire_memory.get("plan", "none")
+
+    botwire_langfuse.instrument(capture_content=True)
+    recall()
+    assert observed(service.span("recall"))["output"] == "none"
+
+
+def test_it_can_send_what_is_inside_to_another_project(
+    service: Service, botwire_memory: Memory
+) -> None:
+    service.project(public_key="pk-lf-other")
+
+    @traced_memory(public_key="pk-lf-other")
+    def recall() -> None:
+        botwire_memory.get("plan")
+
+    recall()
+    assert service.span("botwire.get").parent == "recall"
+
+
+def test_without_langfuse_it_changes_nothing(service: Service, botwire_memory: Memory) -> None:
+    service.forget()
+
+    @traced_memory
+    def recall() -> Any:
+        return botwire_memory.get("plan", 1)
+
+    assert recall() == 1
+    with traced_memory("block") as observation:
+        assert observation is None
+
+
+def test_a_block_cannot_be_entered_while_it_is_under_way(service: Service) -> None:
+    block = traced_memory("block")
+    with block, pytest.raises(RuntimeError, match="anew"), block:
+        pass
+    with block:  # one after the other is fine
+        pass
