@@ -63,6 +63,7 @@ class BotWireStore(BaseStore):
     ) -> None:
         self._faces = Faces(memory, namespace, url, api_key)
         self.ttl_config = ttl
+        self.index_config = index
         self._index = Index.of(index) if index else None
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:

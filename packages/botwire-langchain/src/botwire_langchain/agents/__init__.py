@@ -1,0 +1,1 @@
+"""What agents get: tools to remember with, and a middleware that reminds them."""
