@@ -20,7 +20,10 @@ def test_the_server_tells_that_it_lives_and_can_work(client: httpx.Client) -> No
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ready"}
     assert client.get("/").json()["name"] == "botwire"
-    assert client.get("/nothing").status_code == 404
+    for response in (client.get("/nothing"), client.post("/healthz"), client.get("/memory")):
+        assert response.status_code in (404, 405)
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["code"].startswith(f"BW-{response.status_code}")
 
 
 def test_metrics_count_requests_without_naming_namespaces_or_keys(client: httpx.Client) -> None:

@@ -28,6 +28,7 @@ KINDS: dict[str, dict[str, Any]] = {  # what the fields of each operation may be
     "read": {"key": keys},
     "head": {"key": keys},
     "exists": {"key": keys},
+    "expect": {"key": keys, "if_version": st.integers(0, 2**62)},
     "length": {"key": keys},
     "tail": {"key": keys, "count": st.integers(0, 10**6)},
     "get_many": {"keys": st.lists(keys, max_size=4).map(tuple)},

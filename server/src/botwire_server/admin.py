@@ -4,10 +4,12 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.exceptions import HTTPException
 
-from botwire.errors import BotWireError
+from botwire.errors import BotWireError, NotFound
 from botwire_server import __version__
 from botwire_server.answers import problem_answer
+from botwire_server.entries import MethodNotAllowed
 from botwire_server.service import Service
 
 __all__ = ["router"]
@@ -56,6 +58,13 @@ async def metrics(request: Request, service: Used) -> Response:
     except BotWireError as error:
         return _refusal(error)
     return Response(service.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """A path or method that FastAPI does not know, as a problem like all others."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    kind = MethodNotAllowed if status == 405 else NotFound
+    return _refusal(kind(f"there is no {request.method} of this path", hint="See /docs."))
 
 
 def _refusal(error: BotWireError) -> Response:

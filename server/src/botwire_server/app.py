@@ -4,10 +4,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 
 from botwire.runners import open_store
 from botwire_server import __version__
-from botwire_server.admin import router
+from botwire_server.admin import refused, router
 from botwire_server.front import Front
 from botwire_server.openapi import describe
 from botwire_server.service import Service
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None) -> Front:
         summary="Persistent key-value memory for agents.",
     )
     app.state.service = service
+    app.add_exception_handler(HTTPException, refused)
     app.include_router(router)
     describe(app, keys=service.keys is not None)
     return Front(service, app)

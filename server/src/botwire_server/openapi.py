@@ -78,6 +78,10 @@ OPERATIONS: Operations = {
     "exists": (
         "Whether a key exists", KEY, {}, {"key": "plan"}, _object(exists=FLAG), {"exists": True},
     ),
+    "expect": (
+        "Refuse a batch unless a key is at a version", {**KEY, "if_version": VERSION}, {},
+        {"key": "plan", "if_version": 0}, _object(version=VERSION), {"version": 0},
+    ),
     "tail": (
         "The newest items of a list", {**KEY, "count": COUNT}, {}, {"key": "log", "count": 2},
         _object(items={"type": "array"}, length=COUNT, version=VERSION),

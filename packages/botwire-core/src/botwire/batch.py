@@ -43,6 +43,10 @@ class Batch:
     def exists(self, key: str) -> None:
         self.add(operations.Exists(self.namespace, key))
 
+    def expect(self, key: str, if_version: int) -> None:
+        """Let nothing of this batch happen unless `key` is at this version (0: does not exist)."""
+        self.add(operations.Expect(self.namespace, key, if_version))
+
     def tail(self, key: str, count: int) -> None:
         self.add(operations.Tail(self.namespace, key, count))
 

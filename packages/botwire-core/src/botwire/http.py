@@ -38,6 +38,7 @@ __all__ = ["HttpConnection"]
 
 FIRST_PAUSE = 0.05  # seconds; doubles with each attempt, with jitter
 LONGEST_PAUSE = 2.0
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 RETRIED = frozenset({502, 503, 504})
 LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=60.0)
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -216,8 +217,9 @@ def _options(url: str) -> dict[str, Any]:
     """How to reach an address: its certificates (read only where there are any) and its proxy."""
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
-    if proxy is not None and proxy_bypass(parts.hostname or ""):
-        proxy = None
+    host = parts.hostname or ""
+    if host in LOOPBACK or (proxy is not None and proxy_bypass(host)):
+        proxy = None  # a proxy elsewhere cannot reach this machine's own addresses
     return {"verify": parts.scheme == "https", "limits": LIMITS, "proxy": proxy}
 
 

@@ -104,8 +104,8 @@ def public_url(url: str) -> str:
 
 
 def _open(url: str, api_key: str | None, timeout: float) -> Connection:
-    scheme = url.partition("://")[0]
-    if scheme in ("http", "https"):
+    scheme, found, _ = url.partition("://")
+    if found and scheme in ("http", "https"):
         from botwire.http import HttpConnection
 
         return HttpConnection(url, api_key, timeout)

@@ -21,6 +21,7 @@ from botwire.operations.base import Operation
 from botwire.operations.many import Batch, Clear, DeleteMany, Expire, SetMany
 from botwire.operations.reads import (
     Exists,
+    Expect,
     Get,
     GetMany,
     Head,
@@ -53,6 +54,7 @@ __all__ = [
     "DeleteMany",
     "Entry",
     "Exists",
+    "Expect",
     "Expire",
     "Get",
     "GetMany",
@@ -79,7 +81,7 @@ __all__ = [
 OPERATIONS: dict[str, type[Operation]] = {
     kind.name: kind
     for kind in (
-        *(Get, Read, Head, Exists, Tail, Length, GetMany, Scan, Linked, Usage),
+        *(Get, Read, Head, Exists, Expect, Tail, Length, GetMany, Scan, Linked, Usage),
         *(Set, Delete, Pop, Touch, Persist, Expire, Increment, Append, Merge),
         *(SetMany, DeleteMany, Clear, Batch),
     )

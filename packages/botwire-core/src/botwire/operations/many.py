@@ -1,7 +1,7 @@
 """Operations that change many keys, all at one moment or none."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,7 @@ class DeleteMany(Operation):
     """Delete many keys, and say how many of them existed."""
 
     name = "delete_many"
-    keys: tuple[str, ...]  # type: ignore[assignment]  # a field here, derived elsewhere
+    keys: tuple[str, ...] = field()  # type: ignore[assignment]  # the property of the base is no default
     needs = Mode.WRITE
 
     def __post_init__(self) -> None:

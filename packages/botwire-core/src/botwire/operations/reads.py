@@ -1,9 +1,10 @@
 """Operations that read. `Get` and `Tail` and whatever else gives values renew a sliding ttl."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from botwire.errors import InvalidValue
 from botwire.jsontext import Json, decode_quickly, members
 from botwire.operations.base import OnKey, Operation
 from botwire.operations.checks import flag, names, prefix_text, whole
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PAGE",
     "Exists",
+    "Expect",
     "Get",
     "GetMany",
     "Head",
@@ -106,6 +108,25 @@ class Exists(OnKey):
 
 
 @dataclass(frozen=True, slots=True)
+class Expect(OnKey):
+    """Refuse the batch this stands in unless a key is at a version (0: it must not exist)."""
+
+    name = "expect"
+    if_version: int
+
+    def __post_init__(self) -> None:
+        OnKey.__post_init__(self)
+        whole(self.if_version, "if_version")
+
+    def apply(self, space: "Space") -> dict[str, Any]:
+        space.check(self.key, space.row(self.key), self.if_version)
+        return {"version": self.if_version}
+
+    def result(self, reply: Any) -> int:
+        return reply["version"]
+
+
+@dataclass(frozen=True, slots=True)
 class Tail(OnKey):
     """The newest items of a list, without reading the rest."""
 
@@ -146,7 +167,7 @@ class GetMany(Operation):
     """The values of many keys at once; those that do not exist are left out."""
 
     name = "get_many"
-    keys: tuple[str, ...]  # type: ignore[assignment]  # a field here, derived elsewhere
+    keys: tuple[str, ...] = field()  # type: ignore[assignment]  # the property of the base is no default
     needs = Mode.SNAPSHOT
 
     def __post_init__(self) -> None:
@@ -252,7 +273,12 @@ class Linked(Operation):
 
 
 def _links(value: Json) -> list[str]:
-    links: Any = decode_quickly(members(value).get("links", EMPTY)) if value.startswith("{") else []
+    if not value.startswith("{"):
+        return []
+    try:
+        links: Any = decode_quickly(value).get("links")
+    except InvalidValue:  # a huge integer stands somewhere in it
+        links = decode_quickly(members(value).get("links", EMPTY))
     found = cast("list[Any]", links) if isinstance(links, list) else []
     return [key for key in found if isinstance(key, str)]
 

@@ -197,6 +197,21 @@ class Batching:
         memory.append("list", "end")
         assert memory.get("list") == [*(["x" * 300] * 40), "end"]
 
+    def test_a_batch_may_depend_on_a_key_it_does_not_change(self, memory: Memory) -> None:
+        version = memory.set("owner", "me")
+        with memory.batch() as batch:
+            batch.expect("owner", version)
+            batch.expect("rival", 0)
+            batch.set("work", 1)
+        assert batch.results[:2] == [version, 0]
+        assert memory.entry("owner").version == version
+        memory.set("owner", "somebody else")
+        with pytest.raises(Conflict) as lost, memory.batch() as batch:
+            batch.set("work", 2)
+            batch.expect("owner", version)
+        assert lost.value.current_value == "somebody else"
+        assert memory.get("work") == 1
+
     def test_a_block_that_raises_sends_nothing(self, memory: Memory) -> None:
         batch = memory.batch()
         batch.set("k", 1)
