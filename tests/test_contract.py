@@ -54,8 +54,7 @@ WAYS = {
     "postgres": Way("{postgres}", Memory),
     "postgres async": Way("{postgres}", _async, capabilities=ASYNC),
     "postgres http": Way("{postgres}", Memory, "postgres_server"),
-    "postgres three servers": Way("{postgres}", Memory, "three_servers"),
-    "postgres three servers async": Way("{postgres}", _async, "three_servers", ASYNC),
+    "postgres three servers": Way("{postgres}", _async, "three_servers", ASYNC),
 }
 PARAMETERS = [
     pytest.param(way, id=name, marks=pytest.mark.postgres if "postgres" in name else ())

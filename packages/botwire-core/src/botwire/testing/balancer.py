@@ -25,6 +25,7 @@ class Balancer:
         ports = [urlsplit(url).port for url in urls]
         self._turns = cycle([port for port in ports if port is not None])
         self._count = len(urls)
+        self._callers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="balancer", daemon=True)
         self._thread.start()
@@ -36,15 +37,18 @@ class Balancer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         servers: dict[int, Streams] = {}
+        self._callers.add(writer)
         with suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 request = await _message(reader)
                 answer = await self._pass_on(request, servers)
                 writer.write(answer)
                 await writer.drain()
-        for _, other in servers.values():
-            other.close()
-        writer.close()
+        self._callers.discard(writer)
+        for end in (writer, *(out for _, out in servers.values())):
+            end.close()
+            with suppress(OSError):
+                await end.wait_closed()
 
     async def _pass_on(self, request: bytes, servers: dict[int, Streams]) -> bytes:
         server, out = await self._next(servers)
@@ -70,10 +74,10 @@ class Balancer:
 
     async def _end(self) -> None:
         self._server.close()
+        for caller in self._callers:
+            caller.transport.abort()  # its reader then ends
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks)
 
     def __enter__(self) -> Self:
         return self
