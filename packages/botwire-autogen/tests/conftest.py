@@ -1,9 +1,14 @@
 """What all tests here rely on: a memory of the test's own, and nobody is called."""
 
+import base64
+import pickle
 import socket
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -34,3 +39,37 @@ def nowhere() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+class Elsewhere:
+    """Another process, which reads what this one stored in a memory both know."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "reading_elsewhere.py"), url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def namespace(self) -> str:
+        """One that nobody has used."""
+        return uuid4().hex
+
+    def read(self, kind: str, namespace: str) -> Any:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{kind} {namespace}\n")
+        self.process.stdin.flush()
+        return pickle.loads(base64.b64decode(self.process.stdout.readline()))
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
+    process = Elsewhere(f"sqlite:///{tmp_path_factory.mktemp('shared')}/memory.db")
+    yield process
+    process.close()

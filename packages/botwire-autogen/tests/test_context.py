@@ -121,17 +121,13 @@ messages = st.one_of(
 
 @given(conversation=st.lists(messages, max_size=6))
 @settings(deadline=None, max_examples=100)
-def test_any_conversation_equals_itself_when_it_is_read_again(
-    conversation: list[LLMMessage],
+def test_any_conversation_equals_itself_when_a_new_process_reads_it(
+    conversation: list[LLMMessage], elsewhere: Any
 ) -> None:
-    async def there_and_back() -> Any:
-        context = Context("any", url="memory://")
-        await context.clear()
-        await added(context, *conversation)
-        return (await Context("any", url="memory://").save_state())["messages"]
-
+    name = elsewhere.namespace()
+    asyncio.run(added(Context(name, url=elsewhere.url), *conversation))
     back = UnboundedChatCompletionContext()
-    asyncio.run(back.load_state({"messages": asyncio.run(there_and_back())}))
+    asyncio.run(back.load_state({"messages": elsewhere.read("messages", name)}))
     assert asyncio.run(back.get_messages()) == conversation
 
 

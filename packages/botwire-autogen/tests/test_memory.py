@@ -238,16 +238,12 @@ contents = st.builds(
 
 @given(content=contents)
 @settings(deadline=None, max_examples=100)
-def test_any_memory_equals_itself_after_its_way_through_the_store(
-    content: MemoryContent,
+def test_any_memory_equals_itself_when_a_new_process_reads_it(
+    content: MemoryContent, elsewhere: Any
 ) -> None:
-    memory = BotWireMemory("any", url="memory://")
-
-    async def there_and_back() -> MemoryContent | None:
-        kept = await memory.get(await memory.put(content))
-        return kept and kept.content
-
-    back = asyncio.run(there_and_back())
+    name = elsewhere.namespace()
+    asyncio.run(BotWireMemory(name, url=elsewhere.url).add(content))
+    (back,) = elsewhere.read("memories", name)
     assert back == content
     assert type(back.content) is type(content.content)  # True == 1 and b"" is no text
     assert repr(back) == repr(content)
