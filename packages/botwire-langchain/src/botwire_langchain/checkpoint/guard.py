@@ -18,7 +18,7 @@ from uuid import uuid4
 from botwire import Conflict
 from botwire.errors import BotWireError
 from botwire.jsontext import Json, encode
-from botwire.operations import Batch, Clear, Entry, Expire, Head, Merge, Operation, Set, Touch
+from botwire.operations import Batch, Clear, Entry, Expect, Expire, Head, Operation, Set, Touch
 from botwire_langchain.checkpoint.layout import everything, guard_key
 from botwire_langchain.faces import Flow
 
@@ -116,8 +116,7 @@ class Guard:
         return [*alive, *self._renewal(thread)] if life is None or life.due else alive
 
     def _still(self, thread: str, version: int) -> Operation:
-        # Merging nothing changes nothing; it is there for its condition.
-        return Merge(self.namespace, guard_key(thread), Json("{}"), if_version=version)
+        return Expect(self.namespace, guard_key(thread), version)
 
     def _birth(self, thread: str, value: Json = EMPTY) -> list[Operation]:
         """A thread begins; what an expired one of this name left behind goes."""
