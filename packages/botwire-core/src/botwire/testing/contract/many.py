@@ -204,11 +204,12 @@ class Batching:
             batch.expect("rival", 0)
             batch.set("work", 1)
         assert batch.results[:2] == [version, 0]
-        assert memory.entry("owner").version == version
         memory.set("owner", "somebody else")
-        with pytest.raises(Conflict) as lost, memory.batch() as batch:
-            batch.set("work", 2)
-            batch.expect("owner", version)
+        batch = memory.batch()
+        batch.set("work", 2)
+        batch.expect("owner", version)
+        with pytest.raises(Conflict) as lost, batch:
+            pass
         assert lost.value.current_value == "somebody else"
         assert memory.get("work") == 1
 
