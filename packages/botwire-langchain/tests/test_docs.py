@@ -1,0 +1,32 @@
+"""The README and the page of the documentation are code: every block of them runs, in order."""
+
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+from agent_kit import ScriptedModel
+from langchain_core.messages import AIMessage
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "langchain.md"
+PAGES = [PAGE, ROOT / "packages" / "botwire-langchain" / "README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    assert blocks
+    names = {"model": ScriptedModel(script=[AIMessage("Hello.")]), "__name__": "__main__"}
+    for block in blocks:
+        with warnings.catch_warnings(action="ignore"):  # LangChain's, about its legacy classes
+            exec(compile(block, str(page), "exec"), names)
+    assert (tmp_path / "memory.db").exists()
+
+
+def test_every_claim_names_a_test_that_exists() -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    claimed = re.findall(r"^\|.*?\| `(test_\w+)`", PAGE.read_text(), re.MULTILINE)
+    assert len(claimed) == 16
+    assert [name for name in claimed if f"def {name}(" not in tests] == []
