@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from crewai import Agent, Crew, Task
 from crewai.agents.cache.cache_handler import CacheHandler
-from crewai.tools import BaseTool, ToolFailure
+from crewai.tools import BaseTool
 from pydantic import BaseModel
 from scripted_model import ScriptedModel, use
-from storage_help import eventually
+from storage_help import eventually, newer
 
 from botwire import Memory
 from botwire_crewai import BotWireCacheHandler, memory_tools
+from botwire_crewai.failures import ToolFailure
 
 
 class Answer(BaseModel):
@@ -43,6 +44,7 @@ def ask(cache: CacheHandler, tool: BaseTool, style: Any, *script: Any) -> list[s
     return model.results()
 
 
+@newer
 @pytest.mark.parametrize("style", ["text", "native"])
 def test_what_one_process_looked_up_another_one_knows(url: str, style: Any) -> None:
     first, second = Counted(), Counted()
@@ -53,6 +55,7 @@ def test_what_one_process_looked_up_another_one_knows(url: str, style: Any) -> N
     assert (first.runs, second.runs) == (1, 0)
 
 
+@newer
 def test_failures_are_never_kept(cache: BotWireCacheHandler) -> None:
     tool = Counted(answers=ToolFailure(message="no"))
     for _ in range(2):
@@ -98,6 +101,7 @@ def test_results_are_forgotten_after_a_while(url: str) -> None:
     eventually(lambda: cache.read("tool", "{}") is None)
 
 
+@newer
 def test_a_cache_that_cannot_be_reached_lets_the_tool_run(
     nowhere: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from crewai.memory.storage.factory import set_memory_storage_factory
 from crewai_core.lock_store import set_lock_backend
 from scripted_model import ScriptedModel, words
+from storage_help import newer
 
 import botwire_crewai
 from botwire import Memory
@@ -30,6 +31,7 @@ def _nothing_stays_registered() -> Iterator[None]:
     set_lock_backend(None)
 
 
+@newer
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_snippets_of_a_page_run_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     # One process keeps one connection to one URL, so each page needs a file of its own.

@@ -9,6 +9,7 @@ from crewai.flow.flow import Flow, listen, start
 from crewai.flow.human_feedback import human_feedback
 from crewai.flow.persistence import persist
 from flow_help import Count
+from storage_help import newer
 
 from botwire import Conflict
 from botwire_crewai import BotWireFlowPersistence
@@ -77,6 +78,11 @@ def test_two_runs_of_one_flow_do_not_lose_an_update(persistence: BotWireFlowPers
 def test_a_new_flow_notices_that_somebody_took_it_over(
     persistence: BotWireFlowPersistence, url: str
 ) -> None:
+    def take_over(flow: str) -> None:
+        other = BotWireFlowPersistence("flows", url=url)
+        state = other.load_state(flow) or {}
+        other.save_state(flow, "elsewhere", {**state, "steps": ["taken over"]})
+
     @persist(persistence)
     class TakenOver(Flow[Count]):
         @start()
@@ -85,9 +91,9 @@ def test_a_new_flow_notices_that_somebody_took_it_over(
 
         @listen(first)
         def second(self) -> None:
-            other = BotWireFlowPersistence("flows", url=url)
-            state = other.load_state(self.state.id) or {}
-            other.save_state(self.state.id, "elsewhere", {**state, "steps": ["taken over"]})
+            thread = threading.Thread(target=take_over, args=(self.state.id,))  # a run of its own
+            thread.start()
+            thread.join()
 
     with pytest.raises(RuntimeError, match="State persistence failed") as failed:
         TakenOver().kickoff()
@@ -121,6 +127,15 @@ def test_parallel_methods_of_one_run_do_not_get_in_each_others_way(
     loaded = persistence.load_state(flow.state.id)
     assert loaded is not None
     assert sorted(loaded["steps"]) == ["one", "one", "three", "three", "two", "two"]
+
+
+def test_persistences_that_come_and_go_are_not_taken_for_one_another(url: str) -> None:
+    for n in range(200):
+        persistence = BotWireFlowPersistence("flows", url=url, keep=0)
+        if n % 3:
+            persistence.load_state("f")
+        persistence.save_state("f", "m", {"id": "f", "n": n})
+        assert persistence.load_state("f") == {"id": "f", "n": n}
 
 
 def test_the_last_writer_may_win_by_option(url: str) -> None:
@@ -170,6 +185,7 @@ def test_a_flow_waits_for_a_human_and_goes_on_in_another_process(
     assert elsewhere.load_pending_feedback(flow.state.id) is None
 
 
+@newer
 def test_a_state_and_what_it_waits_for_are_written_together(
     persistence: BotWireFlowPersistence,
 ) -> None:

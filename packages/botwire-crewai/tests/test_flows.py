@@ -15,7 +15,7 @@ from crewai.flow.persistence.factory import set_flow_persistence_factory
 from flow_help import Count, counting
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storage_help import eventually, naive
+from storage_help import eventually, naive, newer
 
 from botwire import Memory
 from botwire.errors import Unreachable
@@ -83,6 +83,7 @@ def test_a_missing_flow_is_none_and_starts_anew(persistence: BotWireFlowPersiste
     assert (persistence.load_state("mine") or {})["steps"] == ["first", "second"]
 
 
+@newer
 def test_a_persistence_can_be_given_to_the_instance(
     persistence: BotWireFlowPersistence, url: str
 ) -> None:

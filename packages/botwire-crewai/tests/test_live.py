@@ -11,7 +11,7 @@ from crewai.events import crewai_event_bus
 from doomed_process import crew_of
 from flow_help import counting
 from scripted_model import ScriptedModel, use, words
-from storage_help import EAST, contents, record, requests_of
+from storage_help import EAST, contents, newer, record, requests_of
 
 from botwire.testing import ServerProcess
 from botwire_crewai import (
@@ -118,6 +118,7 @@ def test_a_search_takes_one_request_and_at_most_two(server: ServerProcess) -> No
     assert len(asked) <= 2
 
 
+@newer
 @STYLES
 def test_a_server_that_fails_is_a_failure_each_tool_reports_once(
     tmp_path: Path, style: Any

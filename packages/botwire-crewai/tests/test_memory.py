@@ -17,14 +17,14 @@ from crewai.memory.analyze import (
     MemoryAnalysis,
     QueryAnalysis,
 )
-from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.storage.factory import set_memory_storage_factory
 from crewai.state import CheckpointConfig
 from scripted_model import ScriptedModel, words
-from storage_help import requests_of
+from storage_help import newer, requests_of
 
 from botwire.errors import Unreachable
 from botwire_crewai import BotWireMemory, BotWireStorage, register_botwire
+from botwire_crewai.records import EmbeddingDimensionMismatchError
 
 GIVEN: dict[str, Any] = {"categories": ["city"], "importance": 0.5}
 
@@ -115,9 +115,14 @@ def test_a_recall_asks_the_server_once_and_writes_once(memory: BotWireMemory) ->
     asked = requests_of(memory._storage)
     assert len(memory.recall("note")) == 5
     assert [type(operation).__name__ for operation in asked] == ["Usage", "Batch"]
-    asked.clear()
+
+
+@newer
+def test_a_recall_of_a_read_only_memory_writes_nothing(memory: BotWireMemory) -> None:
+    memory.remember("note", scope="/s", **GIVEN)
     memory.read_only = True
-    memory.recall("note")
+    asked = requests_of(memory._storage)
+    assert texts(memory.recall("note")) == ["note"]
     assert len(asked) == 1
 
 

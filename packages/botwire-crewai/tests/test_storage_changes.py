@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from crewai.memory.storage.backend import EmbeddingDimensionMismatchError
 from crewai.memory.types import MemoryRecord
 from storage_help import EAST, NORTH, contents, eventually, naive, record
 
 from botwire import Memory
 from botwire.errors import InvalidRequest
 from botwire_crewai import BotWireStorage
+from botwire_crewai.records import EmbeddingDimensionMismatchError
 
 # -- deleting ------------------------------------------------------------------------------------
 

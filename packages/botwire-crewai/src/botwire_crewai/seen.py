@@ -26,7 +26,9 @@ class Seen:
         self.lock = threading.Lock()
 
 
-_loads: ContextVar[tuple[tuple[Place, int, Seen], ...]] = ContextVar("botwire_loads", default=())
+_loads: ContextVar[tuple[tuple[Place, "Sightings", Seen], ...]] = ContextVar(
+    "botwire_loads", default=()
+)
 
 
 class Sightings:
@@ -38,13 +40,13 @@ class Sightings:
 
     def loaded(self, place: Place, version: int) -> None:
         """This run has read this version (0: there was none)."""
-        others = [load for load in _loads.get() if load[:2] != (place, id(self))]
-        _loads.set((*others[1 - LOADS :], (place, id(self), Seen(version))))
+        others = [load for load in _loads.get() if load[0] != place or load[1] is not self]
+        _loads.set((*others[1 - LOADS :], (place, self, Seen(version))))
 
     def of(self, place: Place) -> Seen:
         """What the run that asks has seen; version None: it has not looked."""
         loads = [load for load in _loads.get() if load[0] == place]
-        own = [load for load in loads if load[1] == id(self)]
+        own = [load for load in loads if load[1] is self]
         if loads:  # another persistence of the same place may have loaded for this one
             return (own or loads)[-1][2]
         with self._lock:
