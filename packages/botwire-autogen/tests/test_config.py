@@ -195,8 +195,9 @@ def botwire_model() -> Any:
 
 
 def test_importing_the_package_imports_no_framework() -> None:
+    importing = "import botwire_autogen, botwire_autogen.ag2.knowledge, botwire_autogen.ag2.lock"
     shown = subprocess.run(
-        [sys.executable, "-c", "import botwire_autogen, sys; print(*sys.modules)"],
+        [sys.executable, "-c", f"{importing}, sys; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from ag2.events import ModelRequest, ModelResponse, TextInput, ToolCallEvent, ToolCallsEvent
 from autogen_core.models import UserMessage
 
@@ -60,12 +61,21 @@ def test_the_autogen_assistant_finishes_a_turn_that_a_crash_cut_short(tmp_path: 
     assert stored == "UAFAUA"
 
 
-def test_the_ag2_agent_knows_its_user_after_a_restart(tmp_path: Path) -> None:
-    def chat(query: str, user: str = "ada") -> str:
-        return say("ag2_agent.py", tmp_path, user, query)
+def test_the_ag2_agent_knows_its_user_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    example = runpy.run_path(str(EXAMPLES / "ag2_agent.py"))
 
-    assert chat("I drink tea.") == "Remembered 'fact'."
-    assert chat("What do I drink?") == "I drink tea."
+    async def tell() -> str:
+        url = f"sqlite:///{tmp_path}/memory.db"
+        agent = example["PersistentAgent"]("ada", example["model"](), url=url)
+        answer = await agent.chat("I drink tea.")
+        await agent.close()
+        return answer
+
+    assert asyncio.run(tell()) == "Remembered 'fact'."
+    assert say("ag2_agent.py", tmp_path, "ada", "What do I drink?") == "I drink tea."
 
 
 def test_the_ag2_agent_finishes_a_turn_that_a_crash_cut_short(tmp_path: Path) -> None:

@@ -1,23 +1,25 @@
 """BotWire for AG2 1.x: histories, knowledge, checkpoints, locks and tools that outlive processes.
 
 Every class takes the name of a namespace, or an `AsyncMemory` where an address or a key is needed.
+Importing this imports AG2, which takes its time, only for the parts that need it.
 
 >>> from botwire_autogen.ag2 import BotWireStorage
 >>> stream = BotWireStorage("ada").stream("chat-1")
 """
 
-try:
-    import ag2  # noqa: F401  # pyright: ignore[reportUnusedImport]  only whether it is there
-except ModuleNotFoundError as error:
-    if error.name != "ag2":
-        raise
-    raise ImportError("AG2 is not installed: pip install 'botwire-autogen[ag2]'") from error
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from botwire_autogen.ag2.checkpoints import BotWireCheckpointStore
-from botwire_autogen.ag2.history import BotWireStorage, finish_turn, stream_id
-from botwire_autogen.ag2.knowledge import BotWireKnowledgeStore
-from botwire_autogen.ag2.lock import BotWireLock
-from botwire_autogen.ag2.toolkit import memory_toolkit
+if find_spec("ag2") is None:
+    raise ImportError("AG2 is not installed: pip install 'botwire-autogen[ag2]'")
+
+if TYPE_CHECKING:
+    from botwire_autogen.ag2.checkpoints import BotWireCheckpointStore
+    from botwire_autogen.ag2.history import BotWireStorage, finish_turn, stream_id
+    from botwire_autogen.ag2.knowledge import BotWireKnowledgeStore
+    from botwire_autogen.ag2.lock import BotWireLock
+    from botwire_autogen.ag2.toolkit import memory_toolkit
 
 __all__ = [
     "BotWireCheckpointStore",
@@ -28,3 +30,24 @@ __all__ = [
     "memory_toolkit",
     "stream_id",
 ]
+
+_ROOMS = {
+    "BotWireCheckpointStore": "checkpoints",
+    "BotWireKnowledgeStore": "knowledge",
+    "BotWireLock": "lock",
+    "BotWireStorage": "history",
+    "finish_turn": "history",
+    "memory_toolkit": "toolkit",
+    "stream_id": "history",
+}
+
+
+def __getattr__(name: str) -> Any:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{room}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

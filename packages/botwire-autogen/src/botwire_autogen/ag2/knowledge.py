@@ -8,10 +8,7 @@
 """
 
 from collections.abc import Callable
-from typing import Any
-
-from ag2.knowledge import ChangeCallback, ChangeSubscription
-from ag2.knowledge.polling import PollingChangeWatcher
+from typing import TYPE_CHECKING, Any
 
 from botwire import AsyncMemory, Conflict
 from botwire.jsontext import encode
@@ -29,6 +26,9 @@ from botwire.operations import (
     Set,
     Tail,
 )
+
+if TYPE_CHECKING:
+    from ag2.knowledge import ChangeCallback, ChangeSubscription
 
 __all__ = ["BotWireKnowledgeStore"]
 
@@ -133,8 +133,10 @@ class BotWireKnowledgeStore:
             versions[entry.key.removeprefix(FILES)] = entry.version
         return versions
 
-    async def on_change(self, path: str, callback: ChangeCallback) -> ChangeSubscription:
+    async def on_change(self, path: str, callback: "ChangeCallback") -> "ChangeSubscription":
         """Call back with the path of each file at or under `path` that any process changes."""
+        from ag2.knowledge.polling import PollingChangeWatcher  # AG2 takes seconds to import
+
         watcher = PollingChangeWatcher(
             backend=_Glances(self, self._memory),
             prefix=path,
