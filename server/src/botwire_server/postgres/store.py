@@ -101,13 +101,14 @@ class PostgresStore(Store):
         try:
             with nullcontext() if mode is Mode.POINT else connection.pipeline():
                 if mode is not Mode.POINT:
-                    connection.execute(sql.BEGIN if mode is Mode.WRITE else sql.BEGIN_SNAPSHOT)
+                    begin = sql.BEGIN if mode is Mode.WRITE else sql.BEGIN_SNAPSHOT
+                    connection.execute(begin, prepare=False)
                 yield session
                 self._floor = max(self._floor, session.now)
                 session.send()
                 committing = mode is Mode.WRITE
                 if mode is not Mode.POINT:
-                    connection.execute(sql.COMMIT)
+                    connection.execute(sql.COMMIT, prepare=False)
             broken = False
         except psycopg.Error as error:
             broken = not _rolled_back(connection)
