@@ -9,6 +9,7 @@ pytest_plugins = ["botwire.testing"]
 
 # Before any framework is imported; an outer setting stands.
 for name, value in {
+    "AGENTOPS_LOGGING_TO_FILE": "False",
     "ANONYMIZED_TELEMETRY": "False",
     "CREWAI_DISABLE_TELEMETRY": "true",
     "CREWAI_TESTING": "true",
