@@ -113,6 +113,18 @@ def test_touching_writes_down_when_a_record_was_recalled(
     assert touched.last_accessed > before
 
 
+def test_touching_marks_only_what_is_still_there(
+    storage: BotWireStorage, other: BotWireStorage
+) -> None:
+    gone, changed, same = record("gone"), record("changed"), record("same")
+    storage.save([gone, changed, same])
+    other.delete(record_ids=[gone.id])
+    other.update(changed.model_copy(update={"importance": 0.9}))
+    storage.touch_records([gone.id, changed.id, same.id])
+    marks = storage.mirror.memory.list_keys("seen/")
+    assert marks == sorted([f"seen/{changed.id}", f"seen/{same.id}"])
+
+
 def test_touching_can_be_left_out(url: str) -> None:
     storage = BotWireStorage("crew", url=url, touch=False)
     storage.save([one := record()])

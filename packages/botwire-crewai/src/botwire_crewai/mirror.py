@@ -166,7 +166,7 @@ class Mirror:
     # -- what this process writes ----------------------------------------------------------------
 
     def write(self, *operations: Operation) -> list[Any]:
-        """Do all of these (`Set` and `Delete`, and others on foreign keys) or none; the results."""
+        """Do all of these (`Set`, `Delete` and `Expect`) or none; the results."""
         usage = Usage(self.memory.namespace)
         with self._lock:
             sent = time.monotonic()

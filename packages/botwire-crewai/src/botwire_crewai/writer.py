@@ -9,7 +9,7 @@ from crewai.memory.types import MemoryRecord
 
 from botwire import Conflict, Entry
 from botwire.jsontext import encode
-from botwire.operations import Delete, Merge, Operation, Set
+from botwire.operations import Delete, Expect, Operation, Set
 from botwire_crewai.index import Filter, Row
 from botwire_crewai.mirror import DIMENSION, RECORDS, SEEN, Mirror
 from botwire_crewai.records import EmbeddingDimensionMismatchError, dimension, to_json
@@ -51,15 +51,12 @@ class Writer:
 
     def saw(self, record_ids: Iterable[str], when: str) -> None:
         """Write down when records were recalled. The marks expire with the records."""
-        mirror, space = self._mirror, self._mirror.memory.namespace
-        with mirror.stale() as index:
-            marks = [
-                Set(space, SEEN + one, encode(when), mirror.seconds_left(RECORDS + one))
-                for one in record_ids
-                if one in index
-            ]
-            if marks:
-                mirror.write(*marks)
+        wanted = Filter(ids=list(record_ids))
+        try:
+            with self._mirror.stale() as index:
+                self._mark([index.rows[row] for row in index.matching(wanted)], when)
+        except Conflict:  # somebody changed or deleted one of them meanwhile
+            _decided(lambda: self._mark(self._matching(wanted), when))
 
     # -- one decision each -----------------------------------------------------------------------
 
@@ -77,6 +74,16 @@ class Writer:
         records = [Delete(space, RECORDS + row.id, row.version) for row in rows]
         marks = [Delete(space, SEEN + row.id) for row in rows]
         return sum(self._mirror.write(*records, *marks)[: len(records)]) if rows else 0
+
+    def _mark(self, rows: Sequence[Row], when: str) -> None:
+        mirror, space = self._mirror, self._mirror.memory.namespace
+        still_there = [Expect(space, RECORDS + row.id, row.version) for row in rows]
+        marks = [
+            Set(space, SEEN + row.id, encode(when), mirror.seconds_left(RECORDS + row.id))
+            for row in rows
+        ]
+        if rows:
+            mirror.write(*still_there, *marks)
 
     def _matching(self, wanted: Filter) -> list[Row]:
         with self._mirror.fresh() as index:
@@ -100,8 +107,7 @@ class Writer:
             return [Set(space, DIMENSION, encode(size), if_version=0)]
         if stored.size != size:
             raise EmbeddingDimensionMismatchError(stored.size, size)
-        # It changes nothing and so costs nothing; it only asks for the version.
-        return [Merge(space, DIMENSION, encode(size), if_version=stored.version)]
+        return [Expect(space, DIMENSION, stored.version)]
 
 
 def _lost(data: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
