@@ -104,6 +104,21 @@ async def test_histories_are_kept_apart_replaced_and_dropped(
     assert len(await storage.get_history(stream_id("other"))) == 2
 
 
+async def test_a_history_that_others_changed_is_read_as_it_is_now(url: str) -> None:
+    one, two = (BotWireStorage(AsyncMemory("ada", url=url)) for _ in range(2))
+    await one.set_history(STREAM, [asked("1"), answered("2"), asked("3")])
+    first = await one.get_history(STREAM)
+    assert await two.get_history(STREAM) == first
+    await two.set_history(STREAM, [first[0], first[2], answered("4")])
+    changed = await one.get_history(STREAM)
+    assert changed == [asked("1"), asked("3"), answered("4")]
+    assert changed[0] is first[0]  # what has not changed is not made anew
+    for number in range(40):
+        await one.set_history(stream_id(str(number)), [asked(str(number))])
+        assert await one.get_history(stream_id(str(number))) == [asked(str(number))]
+    assert await one.get_history(STREAM) == changed
+
+
 async def test_a_history_is_forgotten_after_its_ttl(url: str) -> None:
     memory = AsyncMemory("ada", url=url)
     storage = BotWireStorage(memory, ttl=60)

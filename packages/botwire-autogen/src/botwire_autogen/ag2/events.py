@@ -188,14 +188,14 @@ def _subclasses(kind: Class) -> Iterator[Class]:
         yield from _subclasses(below)
 
 
-def _declared(kind: Class) -> Iterator[Class]:
+@cache
+def _declared(kind: Class) -> tuple[Class, ...]:
     """The data classes, models and enums that an event class declares for its fields."""
     try:
         hints = typing.get_type_hints(kind)
     except NameError:  # a name that only type checkers see
-        return
-    for hint in hints.values():
-        yield from _named_in(hint)
+        return ()
+    return tuple(named for hint in hints.values() for named in _named_in(hint))
 
 
 def _named_in(hint: Any) -> Iterator[Class]:

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -32,6 +33,7 @@ __all__ = ["BotWireStorage", "finish_turn", "stream_id"]
 INTERRUPTED = (
     "No result: the process ended before this call answered. It may or may not have taken effect."
 )
+STREAMS_KNOWN = 16  # histories whose events are kept as they were made, for the next reading
 _STREAMS = UUID("6f9619ff-8b86-4d01-b42d-00cf4fc964ff")  # any fixed one; ids must never change
 
 
@@ -69,6 +71,7 @@ class BotWireStorage(Storage):
         self._ttl = ttl
         self._sliding = sliding
         self._codec = EventCodec(allow)
+        self._known: dict[UUID, list[tuple[Any, BaseEvent]]] = {}
 
     def stream(self, name: str) -> MemoryStream:
         """The stream with this name, which goes on where any process left it."""
@@ -83,7 +86,7 @@ class BotWireStorage(Storage):
     async def get_history(self, stream_id: UUID) -> list[BaseEvent]:
         """The events so far, with a result for every tool call before a later question."""
         written = await self._memory.get(_key(stream_id), [])
-        return mended([self._codec.read(data) for data in written])
+        return mended(self._events(stream_id, written))
 
     async def set_history(self, stream_id: UUID, events: Iterable[BaseEvent]) -> None:
         written = [self._codec.write(event) for event in events]
@@ -91,6 +94,18 @@ class BotWireStorage(Storage):
 
     async def drop_history(self, stream_id: UUID) -> None:
         await self._memory.delete(_key(stream_id))
+
+    def _events(self, stream_id: UUID, written: list[Any]) -> list[BaseEvent]:
+        """The events of these data; what was read last time is not made anew."""
+        known = self._known.pop(stream_id, [])
+        pairs = [
+            (data, before[1] if before and before[0] == data else self._codec.read(data))
+            for data, before in zip(written, chain(known, repeat(None)), strict=False)
+        ]
+        self._known[stream_id] = pairs  # behind the others: the oldest stands first
+        while len(self._known) > STREAMS_KNOWN:
+            del self._known[next(iter(self._known))]
+        return [event for _, event in pairs]
 
 
 def _key(stream: UUID) -> str:
