@@ -1,7 +1,9 @@
 """The README and the page of the documentation are code: every block of them runs, in order."""
 
+import doctest
 import re
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,21 @@ def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         with warnings.catch_warnings(action="ignore"):  # LangChain's, about its legacy classes
             exec(compile(block, str(page), "exec"), names)
     assert (tmp_path / "memory.db").exists()
+
+
+SOURCE = ROOT / "packages" / "botwire-langchain" / "src"
+MODULES = [
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+    for path in sorted(SOURCE.rglob("*.py"))
+    if ">>>" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_example_in_a_docstring_is_right(module: str) -> None:
+    found = doctest.testmod(import_module(module))
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def test_every_claim_names_a_test_that_exists() -> None:

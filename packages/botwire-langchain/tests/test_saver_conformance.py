@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.conformance.capabilities import Capability
 
+from botwire.testing import ServerProcess
 from botwire_langchain import BotWireSaver
 
 
@@ -51,6 +52,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
 async def test_every_capability_is_there_and_conforms(
     face: Any, options: dict[str, Any], url: str
 ) -> None:
+    await conforms(face, options, url)
+
+
+@pytest.mark.parametrize("face", FACES.values(), ids=FACES.keys())
+async def test_it_conforms_on_a_server_too(face: Any, botwire_server: ServerProcess) -> None:
+    await conforms(face, {}, botwire_server.url)
+
+
+async def conforms(face: Any, options: dict[str, Any], url: str) -> None:
     @checkpointer_test(name="BotWireSaver")
     async def saver() -> AsyncGenerator[BaseCheckpointSaver[Any]]:
         one = BotWireSaver(namespace=str(uuid4()), url=url, **options)

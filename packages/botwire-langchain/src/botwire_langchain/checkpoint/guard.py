@@ -9,6 +9,7 @@ The key of a thread (`t/<thread>`) is the place for both, and every write is con
   renewed together, so that a write does not touch them all each time.
 """
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -66,6 +67,7 @@ class Guard:
     refresh_on_read: bool = False
     claims: Mapping[str, int] = field(default_factory=dict[str, int])
     lives: dict[str, Life] = field(default_factory=dict[str, Life])
+    _lock: Any = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         if self.ttl is not None:
@@ -141,13 +143,14 @@ class Guard:
             life.renewed(self.ttl * (SLACK - 1))
 
     def _learn(self, thread: str, version: int) -> Life:
-        life = self.lives.pop(thread, None)
-        if life is None or life.version != version:
-            life = Life(version)
-        self.lives[thread] = life
-        if len(self.lives) > KEPT:
-            self.lives.pop(next(iter(self.lives)), None)
-        return life
+        with self._lock:
+            life = self.lives.pop(thread, None)
+            if life is None or life.version != version:
+                life = Life(version)
+            self.lives[thread] = life
+            if len(self.lives) > KEPT:
+                self.lives.pop(next(iter(self.lives)))
+            return life
 
     def _lost(self, thread: str, conflict: Conflict) -> None:
         if thread in self.claims:
