@@ -63,6 +63,7 @@ class Index:
     """Records by id, and by how near they are to a vector."""
 
     def __init__(self) -> None:
+        self.expected = 0  # records that are on their way; room is made for them at once
         self.rows: list[Row] = []
         self._at: dict[str, int] = {}
         self._seen: dict[str, str] = {}
@@ -88,7 +89,7 @@ class Index:
         capacity, width = self._vectors.shape
         if len(self.rows) <= capacity and (width or not dimension):
             return
-        room = max(64, capacity, len(self.rows) * 3 // 2)
+        room = max(64, capacity, self.expected, len(self.rows) * 3 // 2)
         vectors = np.zeros((room, width or dimension), np.float32)
         if width:
             vectors[:capacity] = self._vectors

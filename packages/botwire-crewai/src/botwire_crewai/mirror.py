@@ -106,6 +106,7 @@ class Mirror:
             self._forget()
             self._fetch(self.memory.usage(), ())
             return
+        self.index.expected = now.entries
         self._enter_all(newer, page, sent)
         for key, head in zip(overdue, others[: len(heads)], strict=True):
             self._expires(key, head, sent)
