@@ -11,6 +11,7 @@ from langgraph.channels.delta import DeltaChannel
 from langgraph.graph import END, START, StateGraph
 
 from botwire import Memory
+from botwire.errors import Unavailable
 from botwire_langchain import BotWireSaver
 
 
@@ -257,3 +258,20 @@ def test_every_durability_gives_the_same_thread(saver: Any, durability: Any) -> 
         )
     assert run.graph.get_state(config()).values["items"] == found["items"]
     assert len(found["items"]) == 14
+
+
+# -- damage ----------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_whose_values_somebody_deleted_is_an_error_and_not_half_a_state(
+    saver: Any, url: str
+) -> None:
+    chain = Chain(saver)
+    first = chain.put(big="x" * 999)
+    chain.put(big="y" * 999)
+    memory = Memory("checkpoints", url=url)
+    memory.delete(memory.list_keys("v/t//big/")[-1])
+    with pytest.raises(Unavailable, match="lacks some of its values"):
+        saver.get_tuple(config())
+    assert [found.config for found in saver.list(config())] == [first]
+    assert values_of(saver, first) == {"big": "x" * 999}
