@@ -250,10 +250,10 @@ def test_pruning_changes_nothing_about_the_time(aging: Any, at: FakeClock) -> No
 
 
 def test_time_is_the_servers_and_passes_for_real(url: str) -> None:
-    saver = BotWireSaver(url=url, ttl=0.3)
+    saver = BotWireSaver(url=url, ttl=1.5)
     Chain(saver).put(messages=MESSAGES)
     assert saver.get_tuple(config()) is not None
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while saver.get_tuple(config()) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
