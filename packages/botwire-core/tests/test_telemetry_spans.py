@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from opentelemetry import baggage, context
 from opentelemetry.trace import SpanKind, StatusCode
-from telemetry_kit import CANARY, ScriptedServer, Spans, in_process
+from spans_kit import Spans
+from telemetry_kit import CANARY, ScriptedServer, in_process
 
 from botwire import AsyncMemory, Conflict, Memory, otel
 from botwire.errors import Timeout, WrongType
