@@ -10,6 +10,7 @@ psycopg's own pool is not used: see docs/decisions/postgres-pool.md.
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -79,8 +80,16 @@ def _complete(conninfo: str) -> str:
 class _BoundedConnection(Connection[Any]):
     """A connection that does not wait for ever for a database that stands still."""
 
+    _pool = None  # to be open when the program ends is no mistake of a connection in a pool
+
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        return super().wait(gen, interval, ANSWER if timeout is None else timeout)
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval, ANSWER if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if timeout is None and time.monotonic() - began >= ANSWER:
+                self.pgconn.finish()  # nothing more is to be waited for
+            raise
 
 
 class Pool:
@@ -108,7 +117,7 @@ class Pool:
         """
         if not self._places.acquire(timeout=WAIT):
             raise Busy(
-                f"all {self.size} connections to the database were in use for {WAIT:.0f} s",
+                f"all {self.size} connections to the database were in use for {WAIT:g} s",
                 hint="Try again; raise their number in the store's URL: ?pool_size=20",
             )
         try:

@@ -111,7 +111,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
         settings = [f"-c{name}={value}" for name, value in self._settings.items()]
-        place = ["-D", str(self._folder / "data"), "-k", str(self._folder), "-clisten_addresses="]
+        place = ["-D", str(self.data), "-k", str(self._folder), "-clisten_addresses="]
         command = [str(self.bin / "postgres"), *place, *settings]
         with (self._folder / "log").open("ab") as log:
             self._guard = subprocess.Popen(
@@ -141,7 +141,12 @@ class PostgresServer:
     @property
     def pid(self) -> int:
         """The process id of the server."""
-        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        return int((self.data / "postmaster.pid").read_text().split()[0])
+
+    @property
+    def data(self) -> Path:
+        """The folder of its data."""
+        return self._folder / "data"
 
     def log(self) -> str:
         """What the server has logged."""

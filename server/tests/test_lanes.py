@@ -1,0 +1,112 @@
+"""Which writes may run together: a namespace once at a time, and nobody starves."""
+
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botwire.operations import Increment
+from botwire.stores.store import GROUP, Ticket
+from botwire_server.lanes import Lanes
+
+
+def tickets(*names: str) -> list[Ticket]:
+    return [Ticket(Increment(name, "n")) for name in names]
+
+
+def lanes(places: int, waiting: list[Ticket]) -> Lanes:
+    made = Lanes(places)
+    for ticket in waiting:
+        made.add(ticket)
+    return made
+
+
+def test_what_waits_runs_together() -> None:
+    waiting = tickets("a", "b", "a")
+    assert lanes(1, waiting).take() == waiting
+
+
+def test_a_group_has_an_end() -> None:
+    waiting = tickets(*["a"] * (GROUP + 1))
+    line = lanes(1, waiting)
+    group = line.take()
+    assert group == waiting[:GROUP]
+    line.done(group)
+    assert line.take() == waiting[GROUP:]
+
+
+def test_there_are_so_many_groups_at_a_time_and_no_more() -> None:
+    line = lanes(2, tickets("a"))
+    assert line.take()
+    line.add(tickets("b")[0])
+    second = line.take()
+    line.add(tickets("c")[0])
+    assert not line.take()
+    line.done(second)
+    assert line.take()
+
+
+def test_a_namespace_that_runs_waits_for_itself_only() -> None:
+    line = lanes(4, tickets("a"))
+    first = line.take()
+    again, other = tickets("a", "b")
+    line.add(again)
+    line.add(other)
+    assert line.take() == [other]
+    assert not line.take()
+    line.done(first)
+    assert line.take() == [again]
+
+
+def test_what_others_hold_comes_alone_and_before_what_came_later() -> None:
+    first, second, third = tickets("a", "held", "held")
+    line = lanes(4, [first, second])
+    line.done(line.take(), [second])
+    line.add(third)
+    line.add(later := tickets("b")[0])
+    assert line.take() == [second, third]
+    assert line.take() == [later]
+
+
+def test_one_place_is_left_for_those_that_need_not_wait() -> None:
+    held = tickets("h1", "h2", "h3", "h4")
+    line = lanes(3, held)
+    line.done(line.take(), held)
+    alone = [line.take(), line.take()]
+    assert [len(group) for group in alone] == [1, 1]
+    assert not line.take()
+    line.add(free := tickets("free")[0])
+    assert line.take() == [free]
+    line.done(alone[0])
+    assert len(line.take()) == 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from("abcde"), max_size=60),
+    st.integers(1, 5),
+    st.randoms(use_true_random=False),
+)
+def test_everything_is_served_once_and_in_order(
+    names: list[str], places: int, random: Random
+) -> None:
+    waiting = tickets(*names)
+    line = lanes(places, waiting)
+    running: list[list[Ticket]] = []
+    served: list[Ticket] = []
+    while len(served) < len(waiting):
+        while group := line.take():
+            running.append(group)
+        assert len(running) <= places
+        busy = [{ticket.operation.namespace for ticket in group} for group in running]
+        assert sum(map(len, busy)) == len(set().union(*busy))
+        group = running.pop(random.randrange(len(running)))
+        left_out = set(random.sample("abcde", 2)) if len(busy) > 0 else set()
+        single = len({ticket.operation.namespace for ticket in group}) == 1
+        left = [t for t in group if t.operation.namespace in left_out and not single]
+        line.done(group, left)
+        served += [ticket for ticket in group if ticket not in left]
+    for name in "abcde":
+        mine = [ticket for ticket in waiting if ticket.operation.namespace == name]
+        assert [t for t in served if t.operation.namespace == name] == mine
+    assert not line.take()
