@@ -19,6 +19,7 @@ from botwire.operations import (
     DeleteMany,
     Entry,
     Exists,
+    Expect,
     Expire,
     Get,
     GetMany,
@@ -99,6 +100,9 @@ class AsyncMemory(Handle):
 
     async def exists(self, key: str) -> bool:
         return await self._run(Exists(self.namespace, key))
+
+    async def expect(self, key: str, if_version: int) -> int:
+        return await self._run(Expect(self.namespace, key, if_version))
 
     async def update(
         self,

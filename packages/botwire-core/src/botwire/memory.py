@@ -17,6 +17,7 @@ from botwire.operations import (
     DeleteMany,
     Entry,
     Exists,
+    Expect,
     Expire,
     Get,
     GetMany,
@@ -142,6 +143,13 @@ class Memory(Handle):
     def exists(self, key: str) -> bool:
         """Whether `key` exists. This does not renew a sliding ttl."""
         return self._run(Exists(self.namespace, key))
+
+    def expect(self, key: str, if_version: int) -> int:
+        """Raise `Conflict` unless `key` is at this version (0: does not exist); the version.
+
+        In a batch it makes all of it depend on a key that the batch does not change.
+        """
+        return self._run(Expect(self.namespace, key, if_version))
 
     def update(
         self,
