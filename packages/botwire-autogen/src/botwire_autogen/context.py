@@ -17,9 +17,8 @@ from autogen_core.models import AssistantMessage, LLMMessage, SystemMessage, Use
 from pydantic import TypeAdapter
 
 from botwire import BotWireError, Conflict
-from botwire.jsontext import encode
-from botwire.operations import Append, Batch, Head
 from botwire_autogen.block import POINTER, Block, is_block, tail_position
+from botwire_autogen.longlist import LongList
 from botwire_autogen.place import Place, options
 from botwire_autogen.turns import mended, trimmed
 
@@ -94,7 +93,7 @@ class BotWireChatCompletionContext(
             timeout=timeout,
         )
         self._memory = self._config.open(api_key)
-        self._key = f"conversation/{conversation}"
+        self._stored = LongList(self._memory, f"conversation/{conversation}", ttl, sliding)
         self._pointer = {"namespace": namespace, "conversation": conversation}
         self._view = view
         self._begin = list(initial_messages or [])
@@ -129,7 +128,7 @@ class BotWireChatCompletionContext(
 
     async def clear(self) -> None:
         """Delete the conversation. As in autogen, initial messages do not come back."""
-        await self._memory.delete(self._key)
+        await self._stored.delete()
         self._messages, self._version, self._begin = [], 0, []
         self.memory_blocks.clear()
 
@@ -173,33 +172,23 @@ class BotWireChatCompletionContext(
     # -- inside ----------------------------------------------------------------------------------
 
     async def _read_once(self) -> None:
-        if self._version is not None:
-            return
-        entry = await self._memory.entry(self._key)
-        if entry is None:
-            self._messages, self._version = list(self._begin), 0
-        else:
-            self._messages = _messages.validate_python(entry.value)
-            self._version = entry.version
+        if self._version is None:
+            stored, self._version = await self._stored.read()
+            self._messages = (
+                _messages.validate_python(stored) if self._version else list(self._begin)
+            )
 
     async def _append(self, message: LLMMessage) -> None:
-        config, space = self._config, self._memory.namespace
         new = [message] if self._version else [*self._messages, message]
-        texts = tuple(encode(item.model_dump()) for item in new)
-        append = Append(space, self._key, texts, None, config.ttl, config.sliding, self._version)
         try:
-            _, head = await self._memory.run(Batch(space, (append, Head(space, self._key))))
+            self._version = await self._stored.append(_dumped(new), self._version)
         except BotWireError:  # stored or not: what is stored will tell
             self._version = None
             raise
         self._messages.append(message)
-        self._version = head.version
 
     async def _replace(self, messages: list[LLMMessage], dumped: list[Any]) -> None:
-        config = self._config
-        self._version = await self._memory.set(
-            self._key, dumped, ttl=config.ttl, sliding=config.sliding, if_version=self._version
-        )
+        self._version = await self._stored.replace(dumped, self._version)
         self._messages = messages
 
     def _with_blocks(self, messages: list[LLMMessage]) -> list[LLMMessage]:

@@ -27,6 +27,7 @@ from ag2.history import Storage
 
 from botwire import AsyncMemory
 from botwire_autogen.ag2.events import EventCodec
+from botwire_autogen.longlist import LongList
 
 __all__ = ["BotWireStorage", "finish_turn", "stream_id"]
 
@@ -78,22 +79,21 @@ class BotWireStorage(Storage):
         return MemoryStream(self, id=stream_id(name))
 
     async def save_event(self, event: BaseEvent, context: Context) -> None:
-        written = self._codec.write(event)
-        await self._memory.append(
-            _key(context.stream.id), written, ttl=self._ttl, sliding=self._sliding
-        )
+        await self._list(context.stream.id).append([self._codec.write(event)])
 
     async def get_history(self, stream_id: UUID) -> list[BaseEvent]:
         """The events so far, with a result for every tool call before a later question."""
-        written = await self._memory.get(_key(stream_id), [])
+        written, _ = await self._list(stream_id).read()
         return mended(self._events(stream_id, written))
 
     async def set_history(self, stream_id: UUID, events: Iterable[BaseEvent]) -> None:
-        written = [self._codec.write(event) for event in events]
-        await self._memory.set(_key(stream_id), written, ttl=self._ttl, sliding=self._sliding)
+        await self._list(stream_id).replace([self._codec.write(event) for event in events])
 
     async def drop_history(self, stream_id: UUID) -> None:
-        await self._memory.delete(_key(stream_id))
+        await self._list(stream_id).delete()
+
+    def _list(self, stream_id: UUID) -> LongList:
+        return LongList(self._memory, f"history/{stream_id}", self._ttl, self._sliding)
 
     def _events(self, stream_id: UUID, written: list[Any]) -> list[BaseEvent]:
         """The events of these data; what was read last time is not made anew."""
@@ -106,10 +106,6 @@ class BotWireStorage(Storage):
         while len(self._known) > STREAMS_KNOWN:
             del self._known[next(iter(self._known))]
         return [event for _, event in pairs]
-
-
-def _key(stream: UUID) -> str:
-    return f"history/{stream}"
 
 
 class _Open:
