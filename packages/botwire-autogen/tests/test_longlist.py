@@ -69,8 +69,7 @@ async def test_many_writers_append_to_one_list_and_nothing_is_lost(memory: Async
     items, _ = await LongList(memory, "key").read()
     for name in range(5):
         assert [number for writer, number in items if writer == name] == list(range(20))
-    parts = await memory.list_keys("part/")
-    assert len(parts) > 5
+    assert await memory.list_keys("part/")
     await LongList(memory, "key").delete()
     assert await memory.list_keys() == []
 
@@ -97,10 +96,11 @@ async def test_a_change_on_old_knowledge_is_refused_whatever_the_length(
     version = await one.append(["a" * 50], 0)
     assert (await two.read())[1] == version  # the items have moved, and this is the list's version
     await two.append(["b"], version)
+    keys = await memory.list_keys()
     for change in (one.append, one.replace):
         with pytest.raises(Conflict):
             await change(["c" * 50] * 3, version)
-    assert len(await memory.list_keys()) == 2  # the refused ones left nothing
+    assert await memory.list_keys() == keys  # what was refused left nothing behind
     assert (await one.read())[0] == ["a" * 50, "b"]
 
 
