@@ -1,6 +1,7 @@
 """What all tests here rely on: crewai calls nobody, writes into a temporary folder, and plays a
 scripted model."""
 
+import atexit
 import os
 import socket
 import sys
@@ -10,13 +11,16 @@ from typing import Any
 
 import pytest
 
+FILES = tempfile.TemporaryDirectory(prefix="crewai-")
+atexit.register(FILES.cleanup)
+
 # Before crewai is imported: it decides at import whether it calls home.
 os.environ |= {
     "CREWAI_DISABLE_TELEMETRY": "true",
     "CREWAI_TRACING_ENABLED": "false",
     "CREWAI_TESTING": "true",
     "CREWAI_DISABLE_VERSION_CHECK": "true",
-    "CREWAI_STORAGE_DIR": tempfile.mkdtemp(prefix="crewai-"),
+    "CREWAI_STORAGE_DIR": FILES.name,
 }
 os.environ.pop("OPENAI_API_KEY", None)
 sys.path.insert(0, str(Path(__file__).parent))  # a checkpoint names the scripted model by its path
