@@ -3,6 +3,7 @@
 AG2 shows the model the whole traceback of an exception; these tools show its message.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -19,6 +20,8 @@ from botwire.operations import MISSING
 __all__ = ["memory_toolkit"]
 
 LISTED = 100  # most keys a listing shows
+Own = Callable[[Any], AsyncMemory]  # the memory that a context may use
+Tool = Callable[..., Awaitable[str]]
 Key = Annotated[str, Field(description="Name under which it is kept, such as 'favourite_drink'.")]
 
 
@@ -46,6 +49,13 @@ def memory_toolkit(
     def own(context: Any) -> AsyncMemory:
         return root if user_variable is None else _of_user(root, context, user_variable)
 
+    remember, forget = _writing(own, prefix, ttl)
+    recall, list_memory = _reading(own, prefix)
+    tools = (remember, recall, list_memory, forget)
+    return Toolkit(*tools, name="memory", middleware=[_without_traceback])
+
+
+def _writing(own: Own, prefix: str, ttl: float | None) -> tuple[Tool, Tool]:
     async def remember(
         key: Key,
         value: Annotated[str, Field(description="What to remember, as text.")],
@@ -55,6 +65,15 @@ def memory_toolkit(
         await own(context).set(prefix + key, value, ttl=ttl)
         return f"Remembered {key!r}."
 
+    async def forget(key: Key, context: Context) -> str:
+        """Forget what is remembered under a key, for everybody."""
+        forgotten = await own(context).delete(prefix + key)
+        return f"Forgot {key!r}." if forgotten else _nothing(key)
+
+    return remember, forget
+
+
+def _reading(own: Own, prefix: str) -> tuple[Tool, Tool]:
     async def recall(key: Key, context: Context) -> str:
         """Recall what is remembered under a key."""
         value = await own(context).get(prefix + key, MISSING)
@@ -73,13 +92,7 @@ def memory_toolkit(
         more = "\n... and more" if page.cursor else ""
         return "\n".join(keys) + more if keys else "Nothing is remembered there."
 
-    async def forget(key: Key, context: Context) -> str:
-        """Forget what is remembered under a key, for everybody."""
-        forgotten = await own(context).delete(prefix + key)
-        return f"Forgot {key!r}." if forgotten else _nothing(key)
-
-    tools = (remember, recall, list_memory, forget)
-    return Toolkit(*tools, name="memory", middleware=[_without_traceback])
+    return recall, list_memory
 
 
 def _nothing(key: str) -> str:
