@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
-__all__ = ["Chunk", "Escalate", "Ledger", "Limits", "Mode", "Row", "Session"]
+__all__ = ["Chunk", "Escalate", "Ledger", "Limits", "Mode", "Row", "Session", "after_prefix"]
 
 
 class Row(NamedTuple):
@@ -149,3 +149,17 @@ class Session(Protocol):
     def savepoint(self) -> AbstractContextManager[None]:
         """What happens inside is undone when it raises."""
         ...
+
+
+def after_prefix(prefix: str) -> str | None:
+    """The first text in code-point order behind everything that starts with `prefix`.
+
+    >>> after_prefix("user:")
+    'user;'
+    """
+    for position in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[position])
+        if code < 0x10FFFF:
+            following = 0xE000 if code == 0xD7FF else code + 1  # surrogates are no text
+            return prefix[:position] + chr(following)
+    return None

@@ -14,31 +14,12 @@ from typing import NoReturn
 
 from botwire.errors import Conflict, QuotaExceeded, TooLarge, WrongType
 from botwire.jsontext import Json, elements, kind_of
-from botwire.stores.base import Chunk, Escalate, Ledger, Limits, Mode, Row, Session
+from botwire.stores.base import Chunk, Escalate, Ledger, Limits, Mode, Row, Session, after_prefix
+from botwire.stores.lists import grown_by, sealed, size, trimmed
 
-__all__ = ["Space", "after_prefix", "size"]
+__all__ = ["Space", "size"]
 
 DAY = 86400
-SEAL = 2048  # bytes of newest items that stay in the row; above that they move into a chunk
-
-
-def size(text: str) -> int:
-    """Bytes of the text in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())
-
-
-def after_prefix(prefix: str) -> str | None:
-    """The first text in code-point order behind everything that starts with `prefix`.
-
-    >>> after_prefix("user:")
-    'user;'
-    """
-    for position in range(len(prefix) - 1, -1, -1):
-        code = ord(prefix[position])
-        if code < 0x10FFFF:
-            following = 0xE000 if code == 0xD7FF else code + 1  # surrogates are no text
-            return prefix[:position] + chr(following)
-    return None
 
 
 class Space:
@@ -321,39 +302,25 @@ class Space:
         self._must_be_list(base)
         if row is None:
             self._drop_chunks(old)
-        grown, chunks = _sealed(_grown(base, items))
-        grown, dropped, kept = self._trimmed(grown, base, chunks, max_items)
+        grown, chunks = sealed(grown_by(base, items))
+        dropped: int | None = None
+        if max_items is not None and grown.end - grown.head > max_items:
+            head = grown.end - max_items
+            stored = self._stored(base, min(head, grown.mid))
+            grown, chunks = trimmed(grown, head, stored, chunks)
+            dropped = head if stored else None
         self._charge(old, key, grown.bytes)
         if dropped is not None:
             self.session.remove_chunks(self.name, key, dropped)
-        for chunk in kept:
+        for chunk in chunks:
             self.session.save_chunk(self.name, key, chunk)
         if ttl is not None:
             grown = grown._replace(ttl=ttl, expires_at=self.now + ttl, sliding=int(sliding))
         return self._change(old, grown)
 
-    def _trimmed(
-        self, row: Row, base: Row, chunks: list[Chunk], max_items: int | None
-    ) -> tuple[Row, int | None, list[Chunk]]:
-        """The row without its oldest items; before which item chunks go; which chunks to write."""
-        if max_items is None or row.end - row.head <= max_items:
-            return row, None, chunks
-        head = row.end - max_items
-        if head >= row.mid:
-            newest = elements(row.value)[head - row.mid :]
-            text = f"[{','.join(newest)}]"
-            before = row.mid if base.chunked else None
-            return row._replace(value=text, bytes=size(text), head=head, mid=head), before, []
-        stored: list[Chunk] = []
-        if base.chunked:
-            stored = self.session.chunks(self.name, row.key, row.head, head)
-        older = [*stored, *(chunk for chunk in chunks if chunk.start < head)]
-        last = older[-1]
-        rest = elements(f"[{last.text}]")[head - last.start :]
-        cut = [Chunk(head, len(rest), ",".join(rest))] if rest else []
-        gone = sum(size(chunk.text) + 1 for chunk in older) - sum(size(c.text) + 1 for c in cut)
-        kept = cut + [chunk for chunk in chunks if chunk.start >= head]
-        return row._replace(head=head, bytes=row.bytes - gone), head, kept
+    def _stored(self, row: Row, last: int) -> list[Chunk]:
+        """The chunks that hold items before number `last`."""
+        return self.session.chunks(self.name, row.key, row.head, last) if row.chunked else []
 
     @staticmethod
     def _must_be_list(row: Row) -> None:
@@ -426,44 +393,6 @@ class Space:
 
 def _weight(row: Row | None) -> int:
     return 0 if row is None else size(row.key) + row.bytes
-
-
-def _grown(row: Row, items: Sequence[str]) -> Row:
-    """The row with the items added to its newest part."""
-    newest = row.value[1:-1].strip()
-    if not row.end:  # the list was set whole, not appended to: count it once
-        row = row._replace(end=len(elements(row.value)))
-    value = f"[{','.join([newest, *items] if newest else items)}]"
-    bytes_ = row.bytes + sum(map(size, items)) + len(items) if row.chunked else size(value)
-    return row._replace(value=value, bytes=bytes_, end=row.end + len(items))
-
-
-def _sealed(row: Row) -> tuple[Row, list[Chunk]]:
-    """Move the newest items into chunks once they are too many to be written again each time."""
-    newest = row.value[1:-1]
-    weight = size(newest)
-    if weight <= SEAL:
-        return row, []
-    if weight <= 2 * SEAL:
-        chunks = [Chunk(row.mid, row.end - row.mid, newest)]
-    else:
-        chunks = _split(elements(row.value), row.mid)
-    return row._replace(value="[]", mid=row.end), chunks
-
-
-def _split(items: Sequence[str], start: int) -> list[Chunk]:
-    chunks: list[Chunk] = []
-    part: list[str] = []
-    weight = 0
-    for item in items:
-        part.append(item)
-        weight += size(item)
-        if weight > SEAL:
-            chunks.append(Chunk(start, len(part), ",".join(part)))
-            start, part, weight = start + len(part), [], 0
-    if part:
-        chunks.append(Chunk(start, len(part), ",".join(part)))
-    return chunks
 
 
 def _duration(seconds: float) -> str:
