@@ -16,9 +16,10 @@ PAGES = [PAGE, ROOT / "packages" / "botwire-langchain" / "README.md"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+def test_every_block_runs(page: Path, tmp_path: Path) -> None:
+    # An address of its own: connections are shared by address, and a relative one says no folder.
+    text = page.read_text().replace("sqlite:///memory.db", f"sqlite:///{tmp_path}/memory.db")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert blocks
     names = {"model": ScriptedModel(script=[AIMessage("Hello.")]), "__name__": "__main__"}
     for block in blocks:
