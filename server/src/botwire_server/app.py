@@ -37,6 +37,8 @@ def create_app(settings: Settings | None = None) -> Front:
         lifespan=lifespan,
         redoc_url=None,
         summary="Persistent key-value memory for agents.",
+        # Its own spans would carry paths as they came, which may name what is nobody else's.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = service
     app.add_exception_handler(HTTPException, refused)

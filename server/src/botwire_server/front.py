@@ -18,6 +18,7 @@ from botwire_server.entries import MethodNotAllowed, serve_entry, serve_listing,
 from botwire_server.protocol import respond
 from botwire_server.requests import ClientGone, Receive, Request, Scope
 from botwire_server.service import Service
+from botwire_server.tracing import RequestSpans
 
 __all__ = ["Front"]
 
@@ -34,6 +35,7 @@ class Front:
         self.service = service
         self._app = app
         self._limit = service.settings.request_bytes
+        self._spans = RequestSpans(service.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["raw_path"].startswith((b"/v1/", b"/memory/")):
@@ -66,6 +68,7 @@ class Front:
         await _send(scope, send, request.method, answer)
         seconds = time.perf_counter() - started
         self.service.metrics.count(label, answer.status, seconds)
+        self._spans.record(request, label, answer.status, seconds)
         if self.service.settings.access_log:
             log.info(
                 "request",

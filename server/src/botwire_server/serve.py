@@ -14,6 +14,7 @@ from botwire_server.app import create_app
 from botwire_server.logs import set_up
 from botwire_server.protocol import LimitedProtocol
 from botwire_server.settings import Settings
+from botwire_server.tracing import export_spans
 
 __all__ = ["serve"]
 
@@ -29,6 +30,7 @@ def serve(settings: Settings) -> None:
         InvalidRequest: the address cannot be listened on, or the store cannot be opened.
     """
     set_up()
+    export_spans()
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     config = uvicorn.Config(
