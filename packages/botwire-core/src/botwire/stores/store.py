@@ -81,6 +81,9 @@ class Clock:
         return self._offset + time.monotonic()
 
 
+_clock = Clock()  # one for the process: a store that is opened again does not start anew
+
+
 class Store(ABC):
     """A place where memory is kept. Blocking; safe to use from several threads.
 
@@ -99,7 +102,7 @@ class Store(ABC):
         self, limits: Limits | None = None, clock: Callable[[], float] | None = None
     ) -> None:
         self.limits = limits or Limits()
-        self.clock = clock or Clock()
+        self.clock = clock or _clock
         self._line: deque[Ticket] = deque()
         self._lock = threading.Lock()
         self._swept_at = 0.0
