@@ -37,8 +37,8 @@ class Incrementing:
         sums = [memory.increment("n"), memory.increment("n", 41), memory.increment("n", -2)]
         assert sums == [1, 42, 40]
         assert memory.increment("n", 0.5) == 40.5
-        assert memory.increment("big", 10**5000) == 10**5000
-        assert memory.increment("big", 1) == 10**5000 + 1
+        assert memory.increment("big", 10**4000) == 10**4000
+        assert memory.increment("big", 1) == 10**4000 + 1
         assert memory.get("n") == 40.5
 
     @pytest.mark.parametrize("value", [None, True, "1", [], {}, [1] * 3000])
@@ -53,13 +53,15 @@ class Incrementing:
             memory.increment("k", by)
 
     @pytest.mark.parametrize(
-        ("start", "by"), [(1e308, 1e308), (10**5000, 0.5), (0.5, 10**5000)], ids=range(3)
+        ("start", "by"),
+        [(1e308, 1e308), (10**4000, 0.5), (0.5, 10**4000), (10**5000, 1), (1, 10**5000)],
+        ids=range(5),
     )
-    def test_a_sum_that_is_no_json_number_is_refused(
+    def test_a_sum_that_is_too_large_is_refused(
         self, memory: Memory, start: float, by: float
     ) -> None:
         memory.set("k", start)
-        with unchanged(memory), pytest.raises(InvalidRequest, match="too large"):
+        with unchanged(memory), pytest.raises(InvalidRequest):
             memory.increment("k", by)
 
     def test_adding_nothing_changes_nothing(self, memory: Memory) -> None:
