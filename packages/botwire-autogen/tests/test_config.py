@@ -121,6 +121,14 @@ def test_the_key_comes_from_the_environment_variable_that_is_named(
     assert loaded._memory._api_key == SECRET
 
 
+def test_the_key_of_another_server_is_never_sent_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTWIRE_API_KEY", "of somebody else")
+    dumped = BotWireMemory("ada", **PLACE).dump_component()
+    with pytest.raises(ValueError, match="ADAS_KEY is not set"):
+        BotWireMemory.load_component(dumped)
+    BotWireMemory("ada", api_key_env="ADAS_KEY", url="memory://")  # which needs no key
+
+
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_a_url_with_a_password_is_never_dumped(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PLACE, "url", f"https://me:{SECRET}@example.com")

@@ -14,6 +14,8 @@ from botwire import AsyncMemory, Memory
 
 __all__ = ["Place", "options"]
 
+DEFAULT_KEY = "BOTWIRE_API_KEY"
+
 
 class Place(BaseModel):
     """The address of a memory. Every configuration of this package begins with it.
@@ -27,7 +29,7 @@ class Place(BaseModel):
 
     namespace: str
     url: str | None = None
-    api_key_env: str = "BOTWIRE_API_KEY"
+    api_key_env: str = DEFAULT_KEY
     timeout: float = 30.0
 
     def open(self, api_key: str | None = None) -> AsyncMemory:
@@ -35,8 +37,17 @@ class Place(BaseModel):
         return self.open_sync(api_key).to_async()
 
     def open_sync(self, api_key: str | None = None) -> Memory:
+        """The same for code that blocks.
+
+        Raises:
+            ValueError: a server is to be called, and the variable named for its key is not set.
+        """
         key = api_key or os.environ.get(self.api_key_env)
-        return Memory(self.namespace, url=self.url, api_key=key, timeout=self.timeout)
+        memory = Memory(self.namespace, url=self.url, api_key=key, timeout=self.timeout)
+        if key is None and self.api_key_env != DEFAULT_KEY and memory.url.startswith("http"):
+            # Memory would send BOTWIRE_API_KEY, which may belong to another server.
+            raise ValueError(f"the environment variable {self.api_key_env} is not set")
+        return memory
 
     def shareable(self) -> Self:
         """This configuration, unless it holds a secret.
