@@ -52,11 +52,9 @@ class Space:
 
     def raw(self, key: str) -> Row | None:
         """The row, expired or not."""
-        rows = self._rows
-        if key in rows:
-            return rows[key]
-        row = rows[key] = self.session.row(self.name, key)
-        return row
+        if key not in self._rows:
+            self._rows[key] = self.session.row(self.name, key)
+        return self._rows[key]
 
     def load(self, keys: Sequence[str]) -> None:
         """Read many rows at once; `raw` then answers from memory."""
@@ -113,7 +111,6 @@ class Space:
 
     def length(self, row: Row) -> int:
         """How many items a list has."""
-        self._must_be_list(row)
         self._must_be_list(row)
         return row.end - row.head if row.end else len(elements(row.value))
 
@@ -368,10 +365,14 @@ class Space:
                 yield
                 self.flush()
         except BaseException:
-            self._rows.clear()
-            self._staged.clear()
-            self._ledger = self._ledger_old = None
+            self.forget()
             raise
+
+    def forget(self) -> None:
+        """Look at everything anew: it was changed past this object."""
+        self._rows.clear()
+        self._staged.clear()
+        self._ledger = self._ledger_old = None
 
     def flush(self) -> None:
         """Write what is staged."""
