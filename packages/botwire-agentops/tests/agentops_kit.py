@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from tracing_endpoint import Endpoint, Received, Span
@@ -64,7 +63,6 @@ def script(source: str, service: Endpoint, **environment: str) -> str:
             "LANGFUSE_PUBLIC_KEY": "pk-lf-x",
             "LANGFUSE_SECRET_KEY": "sk-lf-x",
             "LANGFUSE_BASE_URL": service.url,
-            "PYTHONPATH": str(Path(__file__).parent),
             **environment,
         },
     )

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from langfuse import Langfuse
@@ -80,7 +79,6 @@ def _decoded(value: Any) -> Any:
 
 def script(source: str, endpoint: Endpoint, **environment: str) -> str:
     """What a script prints that has the process, and so the global provider, for itself."""
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3] / "tests")])
     done = subprocess.run(
         [sys.executable, "-c", source],
         capture_output=True,
@@ -92,7 +90,6 @@ def script(source: str, endpoint: Endpoint, **environment: str) -> str:
             "LANGFUSE_SECRET_KEY": "sk-lf-x",
             "LANGFUSE_BASE_URL": endpoint.url,
             "LANGFUSE_HOST": endpoint.url,
-            "PYTHONPATH": path,
             **environment,
         },
     )
