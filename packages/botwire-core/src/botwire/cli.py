@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     place.add_argument("--timeout", type=_seconds, default=30.0, help="seconds to wait at most")
     _add_entry_verbs(verbs, place)
     _add_namespace_verbs(verbs, place)
+    _add_transfer_verbs(verbs, output)
     _add_serve(verbs, output)
     _add_keys(verbs, output)
     return parser
@@ -92,6 +93,38 @@ def _add_namespace_verbs(verbs: Any, place: argparse.ArgumentParser) -> None:
     listing.add_argument("--values", action="store_true", help="with their values")
     verbs.add_parser("usage", parents=[place], help="what the namespace holds and may hold")
     verbs.add_parser("doctor", parents=[place], help="say where memory is and whether it answers")
+
+
+def _add_transfer_verbs(verbs: Any, output: argparse.ArgumentParser) -> None:
+    some = argparse.ArgumentParser(add_help=False, parents=[output])
+    some.add_argument(
+        "-n",
+        "--namespace",
+        dest="namespaces",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this one; may be given several times (all, but a server does not tell them)",
+    )
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--url", help="sqlite:///FILE, postgresql://... or http://... (BOTWIRE_URL)")
+    copy = verbs.add_parser("copy", parents=[some], help="copy namespaces to another home")
+    copy.add_argument("source", help="sqlite:///FILE, postgresql://... or a server's http://...")
+    copy.add_argument("target", help="the same")
+    copy.add_argument(
+        "--mirror",
+        action="store_true",
+        help="overwrite what differs in the target, remove what the source does not have",
+    )
+    export = verbs.add_parser("export", parents=[some, where], help="write entries as JSON Lines")
+    export.add_argument("file", nargs="?", default="-", help="(stdout)")
+    restore = verbs.add_parser("import", parents=[output, where], help="read what export wrote")
+    restore.add_argument("file", nargs="?", default="-", help="(stdin)")
+    restore.add_argument("--overwrite", action="store_true", help="also what is newer there")
+    backup = verbs.add_parser(
+        "backup", parents=[output, where], help="copy a SQLite file while others use it"
+    )
+    backup.add_argument("file", help="the new file")
 
 
 def _add_serve(verbs: Any, output: argparse.ArgumentParser) -> None:

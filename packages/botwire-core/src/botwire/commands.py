@@ -25,8 +25,9 @@ from botwire.errors import (
 from botwire.jsontext import check, decode, encode
 from botwire.memory import Memory
 from botwire.runners import HOSTED, public_url
+from botwire.transfer.commands import run_backup, run_copy, run_export, run_import
 
-__all__ = ["explain"]
+__all__ = ["explain", "run_backup", "run_copy", "run_export", "run_import"]
 
 EXIT_CODES: tuple[tuple[type[BotWireError], int], ...] = (
     (InvalidRequest, 2),
