@@ -8,6 +8,7 @@ import pytest
 from botwire import Memory
 from botwire.errors import Unavailable
 from botwire.testing import PostgresServer, ServerProcess
+from botwire_server.__main__ import main
 from botwire_server.postgres import PostgresStore
 from botwire_server.postgres.migrate import migrate, migrations
 
@@ -39,6 +40,17 @@ def test_migrating_again_does_nothing(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         assert migrate(connection) == [name for _, name, _ in migrations()]
         assert migrate(connection) == []
+
+
+def test_migrating_by_hand_says_what_it_did(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["migrate", "--url", database]) == 0
+    assert "0001_memory" in capsys.readouterr().err
+    assert main(["migrate", "--url", database]) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    assert main(["migrate", "--url", database.replace("/botwire_", "/missing_")]) == 1
+    assert "does not exist" in capsys.readouterr().err
 
 
 def test_a_migration_that_fails_leaves_nothing(database: str) -> None:

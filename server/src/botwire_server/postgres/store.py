@@ -70,6 +70,7 @@ class PostgresStore(Store):
         conninfo, size = split_url(url)
         self.place = public_url(conninfo)
         self.pool = Pool(conninfo, size or CONNECTIONS, self._prepare)
+        self.migrated: list[str] = []  # what the schema lacked until now
         self._given_clock = clock
         self._floor = 0.0  # the latest moment that was seen
         self._begin_line()
@@ -79,7 +80,7 @@ class PostgresStore(Store):
         self._turn = threading.Condition()
 
     def _prepare(self, connection: Connection[Any]) -> None:
-        migrate(connection)
+        self.migrated += migrate(connection)
         found = connection.execute(sql.SEEN).fetchone()
         self._floor = max(self._floor, found[0] if found else 0.0)
 

@@ -24,13 +24,13 @@ def backup(url: str, target: Path) -> int:
     Raises:
         InvalidRequest: `url` is no SQLite file, or `target` exists.
     """
-    source = open_store(url)
+    source = open_store(url) if url.startswith("sqlite:") else None
+    if not isinstance(source, SQLiteStore) or source.path is None:
+        raise InvalidRequest(
+            f"{public_url(url)} is no SQLite file",
+            hint="PostgreSQL has pg_dump; from a server: botwire export --url URL > FILE",
+        )
     try:
-        if not isinstance(source, SQLiteStore) or source.path is None:
-            raise InvalidRequest(
-                f"{public_url(url)} is no SQLite file",
-                hint="PostgreSQL has pg_dump; from a server: botwire export --url URL > FILE",
-            )
         if not source.path.exists():
             raise InvalidRequest(f"there is no file {source.path}")
         _refuse_existing(target)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from botwire.errors import Conflict
 from botwire.jsontext import Json
-from botwire.transfer.entries import Digest, Kept, Restore, identity
+from botwire.transfer.entries import Digest, Kept, identity
 from botwire.transfer.homes import Home, version_of, writing
 
 __all__ = ["Copied", "copy"]
@@ -67,11 +67,9 @@ def copy(
 
 
 def _copy(source: Home, target: Home, name: str, mirror: bool, note: Note) -> Copied:
-    version = version_of(source, name)
-    exact = target.restores and version_of(target, name) <= version
-    if exact:  # no version that the source has given out may be given again
-        target.run(Restore(name, version=version))
-    outbox = _Outbox(target, name, exact=exact, fresh=not mirror)
+    version, there = version_of(source, name), version_of(target, name)
+    exact = target.restores and there <= version
+    outbox = _Outbox(target, name, version if exact else None, fresh=not mirror)
     pairs = _joined(source, target, name, values=not exact)
     for passed, (ours, theirs) in enumerate(pairs, 1):
         if ours is None or (theirs is not None and not _same(ours, theirs, exact)):
@@ -81,7 +79,7 @@ def _copy(source: Home, target: Home, name: str, mirror: bool, note: Note) -> Co
         elif ours is not None and (theirs is None or not _same(ours, theirs, exact)):
             outbox.write(ours)
         note(name, passed)
-    outbox.send()
+    outbox.send(last=exact and there < version)
     digest = _verified(source, target, name, exact)
     return Copied(
         namespace=name,
@@ -97,11 +95,13 @@ def _copy(source: Home, target: Home, name: str, mirror: bool, note: Note) -> Co
 class _Outbox:
     """Changes to the target, sent when there are many."""
 
-    def __init__(self, target: Home, name: str, *, exact: bool, fresh: bool) -> None:
+    def __init__(self, target: Home, name: str, version: int | None, *, fresh: bool) -> None:
         self.written = self.removed = 0
         self._target = target
         self._name = name
-        self._options = {"exact": exact, "fresh": fresh}
+        self._version = version
+        self._fresh = fresh
+        self._sent = False
         self._begin()
 
     def _begin(self) -> None:
@@ -125,9 +125,12 @@ class _Outbox:
         if count >= WRITTEN_AT_ONCE or self._weight >= BYTES_AT_ONCE:
             self.send()
 
-    def send(self) -> None:
-        if self._entries or self._gone:
-            self._target.run(writing(self._name, self._entries, self._gone, **self._options))
+    def send(self, *, last: bool = False) -> None:
+        """Send what waits; the `last` time also the version, if nothing has brought it."""
+        if self._entries or self._gone or (last and not self._sent):
+            changes = (self._name, self._entries, self._gone)
+            self._target.run(writing(*changes, version=self._version, fresh=self._fresh))
+            self._sent = True
         self._begin()
 
 

@@ -15,6 +15,9 @@ from botwire.transfer.entries import Kept, Peek, Restore
 __all__ = ["Home", "ServerHome", "StoreHome", "open_home", "version_of", "writing"]
 
 
+NAMES = 1000  # namespaces asked for at once
+
+
 class Home(Protocol):
     """A place that holds namespaces. `restores`: it takes entries with their versions."""
 
@@ -47,7 +50,7 @@ class StoreHome:
 
     def namespaces(self) -> Iterator[str]:
         after = ""
-        while names := self._store.namespaces(after):
+        while names := self._store.namespaces(after, NAMES):
             yield from names
             after = names[-1]
 
@@ -117,17 +120,22 @@ def version_of(home: Home, name: str) -> int:
 
 
 def writing(
-    name: str, entries: Sequence[Kept], gone: Sequence[str], *, exact: bool, fresh: bool
+    name: str,
+    entries: Sequence[Kept],
+    gone: Sequence[str],
+    *,
+    version: int | None,
+    fresh: bool,
 ) -> Operation:
     """The operation that writes entries and takes others out, all at once.
 
     Args:
-        exact: with their versions and times, otherwise as new writes.
+        version: the last one the source gave out, to keep versions and times; None: as new writes.
         fresh: refuse to overwrite: a newer version, or, of new writes, anything.
     """
     living = [entry for entry in entries if entry.expires_in is None or entry.expires_in > 0]
-    if exact:
-        return Restore(name, tuple(living), tuple(gone), force=not fresh)
+    if version is not None:
+        return Restore(name, tuple(living), tuple(gone), version, not fresh)
     if_version = 0 if fresh else None
     writes = [Set(name, entry.key, entry.value, *_life(entry), if_version) for entry in living]
     return Batch(name, (*writes, *([DeleteMany(name, tuple(gone))] if gone else ())))

@@ -105,7 +105,7 @@ class _Part:
         self._target = target
         self._digest = Digest(exact=True)
         self._waiting: list[Kept] = []
-        self._options = {"exact": target.restores, "fresh": not overwrite}
+        self._fresh = not overwrite
 
     def add(self, entry: Kept) -> None:
         self.entries += 1
@@ -115,7 +115,9 @@ class _Part:
             self._send()
 
     def _send(self) -> None:
-        self._target.run(writing(self.name, self._waiting, (), **self._options))
+        version = 0 if self._target.restores else None  # the file gives it at the end
+        changes = writing(self.name, self._waiting, (), version=version, fresh=self._fresh)
+        self._target.run(changes)
         self._waiting.clear()
 
     def finish(self, end: dict[str, Json], number: int) -> None:
