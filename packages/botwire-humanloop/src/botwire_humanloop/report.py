@@ -119,7 +119,7 @@ class Report:
         rows = [("data point", *self.variants)]
         for number, inputs in enumerate(self.dataset):
             answers = (variant.answers[number] for variant in self.variants.values())
-            rows.append((_cell(_only(inputs)), *map(_shown, answers)))
+            rows.append((_cell(next(iter(inputs.values()), "")), *map(_shown, answers)))
         return _table(rows)
 
     def _remembered(self) -> str:
@@ -141,10 +141,6 @@ def _after(changes: Changes) -> dict[str, Any]:
     after = dict(changes.added)
     after |= {key: value for key, (_, value) in changes.changed.items()}
     return after | dict.fromkeys(changes.removed, "(removed)")
-
-
-def _only(inputs: Mapping[str, Any]) -> Any:
-    return next(iter(inputs.values())) if len(inputs) == 1 else dict(inputs)
 
 
 def _shown(answer: Answer) -> str:
