@@ -4,7 +4,8 @@
 
 This is what prompts were iterated with in Humanloop, on your machine and without its service. Each
 round is remembered, so that the next one says whether the prompts got better. Memory is in
-memory.db beside you, or on the server that BOTWIRE_URL names. Needs: pip install "botwire[humanloop]"
+memory.db beside you, or on the server that BOTWIRE_URL names.
+Needs: pip install "botwire[humanloop]"
 """
 
 import os
