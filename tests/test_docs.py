@@ -162,8 +162,12 @@ def _errors(kind: type[BotWireError] = BotWireError) -> Iterator[type[BotWireErr
 
 def test_every_error_is_documented_with_its_status_and_class():
     rows = table("docs/http.md", "code")
-    assert rows.keys() == {kind.code for kind in _errors()}
-    for kind in _errors():
+    # Adapters have errors of their own; they are here when their tests ran in this process.
+    errors = [
+        kind for kind in _errors() if kind.__module__.startswith(("botwire.", "botwire_server"))
+    ]
+    assert rows.keys() == {kind.code for kind in errors}
+    for kind in errors:
         _, status, name, _ = rows[kind.code]
         assert status in ("", str(kind.status)), kind.code
         assert name in ("", f"`{kind.__name__}`"), kind.code

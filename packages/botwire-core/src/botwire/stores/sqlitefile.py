@@ -99,6 +99,8 @@ def _is_ours(connection: sqlite3.Connection, path: Path | None) -> bool:
             hint="Upgrade BotWire: pip install -U botwire",
         )
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if _format(connection) == FORMAT:  # another process made them between the two looks
+            return True
         raise _unusable(path, "it is the database of another application")
     return False
 
