@@ -60,7 +60,9 @@ class Balancer:
         for _ in range(self._count):
             port = next(self._turns)
             with suppress(ConnectionRefusedError):
-                if port not in servers or servers[port][0].at_eof():
+                if port in servers and servers[port][0].at_eof():
+                    servers.pop(port)[1].close()
+                if port not in servers:
                     servers[port] = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
                 return servers[port]
         raise ConnectionRefusedError("no server is there")
