@@ -163,7 +163,7 @@ async def _compare(service: Service, request: Request, namespace: str, key: str)
 
 def _one_version(tags: bytes) -> int | None:
     text = tags.strip()
-    if len(text) > 2 and text[:1] == text[-1:] == b'"' and text[1:-1].isdigit():
+    if len(text) > 2 and text[:1] == text[-1:] == b'"' and text[1:-1].isdigit() and len(text) <= 20:
         return int(text[1:-1])
     return None
 
@@ -182,7 +182,7 @@ async def serve_listing(service: Service, request: Request, namespace: str) -> A
         raise MethodNotAllowed(f"{request.method} is not possible here", hint="GET and HEAD are.")
     query = request.query("prefix", "cursor", "limit")
     limit = query.get("limit", "1000")
-    if not (limit.isascii() and limit.isdigit()):
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 18):
         raise InvalidRequest(f"limit must be a whole number, not {limit[:60]!r}")
     scan = Scan(
         namespace,

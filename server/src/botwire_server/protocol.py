@@ -16,9 +16,10 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from botwire.errors import BotWireError, InvalidRequest, Timeout
+from botwire.errors import BotWireError, InvalidRequest
 from botwire.jsontext import write
 from botwire_server.answers import Headers
+from botwire_server.requests import TooSlow
 
 __all__ = ["LimitedProtocol", "respond"]
 
@@ -162,7 +163,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _too_slow(self) -> None:
-        self._refuse(Timeout(f"the headers did not arrive within {HEAD_SECONDS:.0f} s"))
+        self._refuse(TooSlow(f"the headers did not arrive within {HEAD_SECONDS:.0f} s"))
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(BadRequest("what was sent is not HTTP/1.1", hint="Check the client."))

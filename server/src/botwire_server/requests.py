@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from botwire.errors import InvalidRequest, Timeout, TooLarge
+from botwire.errors import InvalidRequest, TooLarge
 from botwire_server.keys import Key
 
-__all__ = ["ClientGone", "Receive", "Request", "UnsupportedType"]
+__all__ = ["ClientGone", "Receive", "Request", "TooSlow", "UnsupportedType"]
 
 BODY_SECONDS = 60.0  # a body that takes longer is given up
 
@@ -18,6 +18,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 class ClientGone(Exception):
     """The client hung up before its request was whole."""
+
+
+class TooSlow(InvalidRequest):
+    """The client did not finish its request in time."""
+
+    status, code, title = 408, "BW-408-slow", "Request timeout"
 
 
 class UnsupportedType(InvalidRequest):
@@ -73,7 +79,7 @@ class Request:
             async with asyncio.timeout(BODY_SECONDS):
                 return await self._parts()
         except TimeoutError:
-            raise Timeout(f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
+            raise TooSlow(f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
 
     async def _parts(self) -> bytes:
         body = b""
