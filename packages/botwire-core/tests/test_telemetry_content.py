@@ -11,7 +11,7 @@ from botwire import Memory
 from botwire.jsontext import encode, write
 from botwire.operations import Batch, Delete, Get, GetMany, Scan, Set, SetMany
 from botwire.telemetry import Call
-from botwire.telemetry.content import Content, outcome
+from botwire.telemetry.content import Content, outcome, plain
 
 EVERYTHING = Content(capture=True)
 
@@ -42,16 +42,16 @@ def test_records_are_json_that_every_exporter_can_send_and_never_much_over_the_l
     for record in json.loads(text):
         assert set(record) == {"id", "content"}
     assert sum(len(record["content"]) for record in records) <= 2 * limit + 40 * len(records)
-    assert EVERYTHING.plain_input(call(operation))["keys"] == list(values)
+    assert EVERYTHING.input(call(operation))["keys"] == list(values)
 
 
 def test_a_short_value_is_recorded_as_it_is() -> None:
-    found = EVERYTHING.plain_input(call(Set("ns", "k", encode({"a": [1, None]}))))
+    found = plain(EVERYTHING.input(call(Set("ns", "k", encode({"a": [1, None]})))))
     assert found == {"key": "k", "value": {"a": [1, None]}}
 
 
 def test_a_long_value_is_cut_and_says_how_long_it_was() -> None:
-    found = EVERYTHING.plain_input(call(Set("ns", "k", encode("x" * 2_000_000))))
+    found = plain(EVERYTHING.input(call(Set("ns", "k", encode("x" * 2_000_000)))))
     assert len(found["value"]) < 8300
     assert found["value"].endswith("... (2,000,002 characters)")
 
@@ -70,7 +70,7 @@ def test_many_keys_are_named_in_part() -> None:
 
 def test_a_batch_names_its_parts() -> None:
     batch = Batch("ns", (Set("ns", "a", encode(1), ttl=9), Delete("ns", "b")))
-    assert Content().plain_input(call(batch)) == {
+    assert Content().input(call(batch)) == {
         "operations": [{"op": "set", "key": "a", "ttl": 9}, {"op": "delete", "key": "b"}]
     }
 
@@ -83,14 +83,14 @@ def test_redact_sees_the_whole_value_before_it_is_cut() -> None:
         return len(value)
 
     content = Content(capture=True, redact=look, limit=10)
-    assert content.plain_input(call(Set("ns", "k", encode("x" * 50))))["value"] == 50
+    assert content.input(call(Set("ns", "k", encode("x" * 50))))["value"] == "50"
     assert seen == [("k", "x" * 50)]
 
 
 def test_what_is_recorded_is_a_copy() -> None:
     value = {"tags": ["a"]}
     got = call(Get("ns", "k"), reply={"value": value, "version": 1}, result=value)
-    found = EVERYTHING.plain_output(got)
+    found = plain(EVERYTHING.output(got))
     value["tags"].append("b")
     assert found == {"count": 1, "version": 1, "value": {"tags": ["a"]}}
 
@@ -99,7 +99,7 @@ def test_a_listing_without_values_records_none(botwire_memory: Memory) -> None:
     botwire_memory.set("a", "secret")
     page = botwire_memory.page(values=False)
     listed = call(Scan("test", values=False), reply={"entries": [{}]}, result=page)
-    assert EVERYTHING.plain_output(listed) == {"count": 1}
+    assert EVERYTHING.output(listed) == {"count": 1}
 
 
 @pytest.mark.parametrize(

@@ -34,20 +34,20 @@ class ToolShape:
             self._check()
         name = f"botwire.{call.operation.name}"
         namespace = self.content.name(call.operation.namespace)
-        arguments = {"namespace": namespace, **self.content.plain_input(call)}
+        arguments = write({"namespace": namespace, **self.content.input(call)})
         return {
             "agentops.span.kind": "tool",
             "operation.name": name,
             "tool.name": name,
-            "tool.parameters": write(arguments),
-            "agentops.entity.input": write({"args": [], "kwargs": arguments}),
+            "tool.parameters": arguments,
+            "agentops.entity.input": f'{{"args":[],"kwargs":{arguments}}}',
         }
 
     def at_end(self, call: Call) -> dict[str, Any]:
         if call.error is not None:
             found = write({"error": error_type(call.error)})
         else:
-            found = write(self.content.plain_output(call))
+            found = write(self.content.output(call))
         return {"tool.result": found, "agentops.entity.output": found}
 
     def _check(self) -> None:

@@ -25,7 +25,7 @@ from humanloop.otel.helpers import write_to_opentelemetry_span
 from botwire import telemetry
 from botwire.jsontext import write
 from botwire.telemetry import Call
-from botwire.telemetry.content import Content
+from botwire.telemetry.content import Content, plain
 from botwire.telemetry.conventions import error_type
 from botwire.telemetry.functions import Invocation, watched
 
@@ -52,13 +52,13 @@ class MemoryLogs:
         kernel = _named(f"memory_{name}", "")
         span = _start(self.client, "tool", f"{self._prefix}{name}", kernel)
         inputs = {"namespace": self.content.name(call.operation.namespace)}
-        inputs |= self.content.plain_input(call)
+        inputs |= plain(self.content.input(call))
         try:
             yield
         finally:
             log: dict[str, Any] = {"inputs": inputs, "trace_parent_id": parent}
             if call.error is None:
-                log["output"] = write(self.content.plain_output(call))
+                log["output"] = write(self.content.output(call))
             else:
                 log["error"] = error_type(call.error)
             _end(span, log)

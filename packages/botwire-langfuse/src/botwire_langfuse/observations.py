@@ -15,9 +15,10 @@ from opentelemetry import trace
 
 from botwire import otel, telemetry
 from botwire.errors import BotWireError, Conflict
+from botwire.jsontext import write
 from botwire.stores.base import Mode
 from botwire.telemetry import Call
-from botwire.telemetry.content import Content
+from botwire.telemetry.content import Content, plain
 from botwire_langfuse.projects import Project, Projects, masks
 
 __all__ = ["Observations", "current", "instrument", "uninstrument"]
@@ -45,11 +46,14 @@ class Observations:
             if client is Project.NONE:
                 yield from otel.observe(call)  # others may still want to see it
             return
-        names = self._hashes if masks(client) else self._names
+        masked = masks(client)
+        names = self._hashes if masked else self._names
+        # A mask is shown values as they are; without one, text saves Langfuse writing it.
+        form: Callable[[Any], Any] = plain if masked else write
         with client.start_as_current_observation(
             name=otel.span_name(call, f"botwire.{call.operation.name}"),
             as_type="tool" if call.operation.mode is Mode.WRITE else "retriever",
-            input=self.content.plain_input(call),
+            input=form(self.content.input(call)),
             metadata=self._metadata(call),
         ) as observation:
             span = trace.get_current_span()
@@ -57,7 +61,7 @@ class Observations:
             otel.inject(call)
             yield
             otel.finish(span, call, names)
-            observation.update(**self._outcome(call))
+            observation.update(**self._outcome(call, form))
 
     def _metadata(self, call: Call) -> dict[str, Any]:
         """Where it happened. Langfuse hides the other attributes of its own spans."""
@@ -66,10 +70,10 @@ class Observations:
             found["server"] = "{}:{}".format(*call.server)
         return found
 
-    def _outcome(self, call: Call) -> dict[str, Any]:
+    def _outcome(self, call: Call, form: Callable[[Any], Any]) -> dict[str, Any]:
         attempts = {"metadata": {"attempts": call.attempts}} if call.attempts > 1 else {}
         if call.error is None:
-            return attempts | {"output": self.content.plain_output(call)}
+            return attempts | {"output": form(self.content.output(call))}
         level = "WARNING" if isinstance(call.error, Conflict) else "ERROR"
         return attempts | {"level": level, "status_message": _message(call.error)}
 

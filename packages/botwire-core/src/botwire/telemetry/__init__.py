@@ -172,6 +172,7 @@ def _wanted_by_default() -> bool:
     return find_spec("opentelemetry") is not None and "botwire" not in map(str.strip, unwanted)
 
 
+_FROM_NAME = "OTEL_PYTHON_TRACER_PROVIDER" in os.environ  # the API then makes one when asked
 _default = _wanted_by_default()
 listening = _default  # False: nobody can be listening, and operations take the short way
 
@@ -187,6 +188,9 @@ def _observers() -> tuple[Observer, ...]:
 def _opentelemetry() -> Observer | None:
     """The observer of `botwire.otel`, if this process has set up OpenTelemetry."""
     trace: Any = sys.modules.get("opentelemetry.trace")
+    # A glance at what the API asks first; the rest is right whatever becomes of that name.
+    if trace is None or (getattr(trace, "_TRACER_PROVIDER", trace) is None and not _FROM_NAME):
+        return None
     provider = getattr(trace, "get_tracer_provider", None)  # it may be half imported just now
     if provider is None or isinstance(provider(), trace.ProxyTracerProvider):
         return None

@@ -2,7 +2,7 @@
 
 - Without `capture` nothing of a value is recorded, not even of an error, whose text may quote one.
 - A value is passed through `redact` first and cut to the limit then, so that a redaction sees all.
-- What comes out is plain data with `Json` parts: `text` and `plain` make either form of it.
+- What comes out is plain data with `Json` parts: `jsontext.write` makes text of it, `plain` values.
 """
 
 import hashlib
@@ -51,7 +51,8 @@ class Content:
         hash_keys: record hashes of namespaces, keys and prefixes instead of themselves.
         limit: characters of JSON recorded of the values of one operation.
 
-    >>> Content(capture=True, limit=12).plain_input(Call(Set("ns", "k", encode("x" * 99)), None))
+    >>> content = Content(capture=True, limit=12)
+    >>> plain(content.input(Call(Set("ns", "k", encode("x" * 99)), None)))
     {'key': 'k', 'value': '"xxxxxxxxxxx... (101 characters)'}
     """
 
@@ -88,14 +89,17 @@ class Content:
             told["keys"] = _few(map(self.name, operation.values))
         return told
 
-    def plain_input(self, call: Call) -> dict[str, Any]:
+    def input(self, call: Call) -> dict[str, Any]:
         """What the operation was told, with the values it was given if they may be recorded."""
-        return plain(self.arguments(call.operation) | self._values(call, given(call.operation)))
+        told = self.arguments(call.operation)
+        return told | self._values(call, given(call.operation)) if self.capture else told
 
-    def plain_output(self, call: Call) -> dict[str, Any]:
+    def output(self, call: Call) -> dict[str, Any]:
         """What came of it, with the values it returned if they may be recorded."""
-        found = {} if call.error else outcome(call.reply)
-        return plain(found | self._values(call, returned(call.operation, call.result)))
+        found: dict[str, Any] = {} if call.error else dict(outcome(call.reply))
+        if self.capture:
+            found |= self._values(call, returned(call.operation, call.result))
+        return found
 
     def records(self, pairs: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
         """Keys with their values, as the conventions for `gen_ai.memory.records` want them."""

@@ -82,7 +82,7 @@ def _told(operation: Operation, content: Content) -> Attributes:
 
 
 def _given(call: Call, content: Content) -> Attributes:
-    found: Attributes = {"input.value": write(content.plain_input(call))}
+    found: Attributes = {"input.value": write(content.input(call))}
     found["input.mime_type"] = "application/json"
     if prefix := getattr(call.operation, "prefix", ""):
         found["gen_ai.memory.query.text"] = content.name(prefix)
@@ -111,7 +111,7 @@ def at_end(call: Call, content: Content) -> Attributes:
 
 
 def _returned(call: Call, content: Content) -> Attributes:
-    found: Attributes = {"output.value": write(content.plain_output(call))}
+    found: Attributes = {"output.value": write(content.output(call))}
     found["output.mime_type"] = "application/json"
     if call.operation.mode is not Mode.WRITE:
         records = content.records(returned(call.operation, call.result))

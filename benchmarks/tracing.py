@@ -1,0 +1,131 @@
+"""What watching an operation costs, in microseconds on top of the operation itself.
+
+    python benchmarks/tracing.py
+
+An embedded read of a small value, with nobody listening and with each way of tracing; exporters
+throw away what they get. Aims: 2 microseconds with nobody listening, 100 with tracing on.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import version
+from typing import Any
+
+from langfuse import Langfuse, get_client
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from table import interleaved, print_table
+
+from botwire import Memory, otel, telemetry
+from botwire.telemetry.content import Content
+from botwire_agentops.shape import ToolShape
+from botwire_langfuse.observations import Observations
+
+ROUNDS = 15
+REPEAT = 400
+
+
+class Nowhere(SpanExporter):
+    def export(self, spans: Any) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None: ...
+
+
+def nowhere() -> TracerProvider:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    return provider
+
+
+def langfuse() -> telemetry.Observer:
+    Langfuse(
+        public_key="pk",
+        secret_key="sk",
+        base_url="http://127.0.0.1:9",
+        tracer_provider=nowhere(),
+        span_exporter=Nowhere(),
+    )
+    return Observations(Content(capture=False))
+
+
+memory = Memory("bench", url="memory://")
+
+
+def reading(block: Callable[[], AbstractContextManager[Any]]) -> Callable[[], object]:
+    def read() -> None:
+        with block():
+            for _ in range(REPEAT):
+                memory.get("k")
+
+    return read
+
+
+def never_listening() -> None:
+    telemetry.listening = False
+    reading(nullcontext)()
+    telemetry.listening = True
+
+
+def traced_by(maker: telemetry.Observer, shape: otel.Shape | None = None) -> Callable[[], object]:
+    def read() -> None:
+        if shape is not None:
+            otel.add_shape(shape)
+        reading(lambda: telemetry.spans_by(maker))()
+        if shape is not None:
+            otel.remove_shape(shape)
+
+    return read
+
+
+def bare_spans() -> Callable[[], object]:
+    tracer = nowhere().get_tracer("bench")
+
+    def spans() -> None:
+        for _ in range(REPEAT):
+            with tracer.start_as_current_span("bare", attributes={"a": 1}):
+                pass
+
+    return spans
+
+
+def bare_observations() -> None:
+    client = get_client()
+    for _ in range(REPEAT):
+        with client.start_as_current_observation(name="bare", input={"a": 1}) as bare:
+            bare.update(output={"a": 1})
+
+
+def main() -> None:
+    memory.set("k", {"text": "x" * 100, "step": 1})
+    plain = otel.SpanMaker(Content(capture=False), nowhere())
+    full = otel.SpanMaker(Content(capture=True), nowhere())
+    # First what is quick: the threads of exporters would disturb it.
+    quiet = {
+        "without telemetry": never_listening,
+        "nobody listens": reading(nullcontext),
+        "disabled": reading(telemetry.disabled),
+    }
+    traced = {
+        "OpenTelemetry": traced_by(plain),
+        "OpenTelemetry, with values": traced_by(full),
+        "AgentOps": traced_by(plain, ToolShape(Content(capture=False))),
+        "Langfuse": traced_by(langfuse()),
+        "(a bare span)": bare_spans(),
+        "(a bare observation of Langfuse)": bare_observations,
+    }
+    times = interleaved(quiet, repeat=1, rounds=3 * ROUNDS)
+    times |= interleaved(traced, repeat=1, rounds=ROUNDS)
+    each = {name: time / REPEAT for name, time in times.items()}
+    span = each["(a bare span)"]
+    rows: list[list[str]] = []
+    for name, time in each.items():
+        more = time if name.startswith("(") else time - each["without telemetry"]
+        rows.append([name, f"{time:.1f}", f"{more:.1f}", f"{more / span:.2f}"])
+    head = ["an embedded get", "us", "us more", "of a bare span"]
+    versions = ", ".join(f"{name} {version(name)}" for name in ("opentelemetry-sdk", "langfuse"))
+    print_table(f"Tracing with {versions}", head, rows)
+
+
+if __name__ == "__main__":
+    main()
