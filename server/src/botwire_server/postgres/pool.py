@@ -4,7 +4,7 @@
 - A connection that the other side has closed is noticed before it is used.
 - What was inherited by a fork is left alone: closing it would disturb the parent.
 
-psycopg's own pool is not used: see docs/decisions/postgres-pool.md.
+psycopg's own pool is not used: see docs/decisions/015-a-pool-of-our-own.md.
 """
 
 import os

@@ -1,7 +1,8 @@
 """The PostgreSQL store: which transaction an operation runs in, and how often it is tried.
 
 - The time is the database's, read with the first rows of each transaction, so that all servers
-  agree on what has expired; it never runs backwards (docs/decisions/postgres-time.md).
+  agree on what has expired; it never runs backwards
+  (docs/decisions/014-the-time-of-the-database.md).
 - Writes of several namespaces share a transaction, and several such groups run at a time.
 - A transaction that failed before its commit was sent is tried again, on a new connection where the
   old one broke. What was lost during the commit is not repeated here, because it may have happened:
