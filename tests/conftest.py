@@ -1,11 +1,15 @@
 """What the tests across packages share."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from botwire.testing import PostgresServer, ServerProcess
 from botwire.testing.balancer import Balancer
+
+sys.path.append(str(Path(__file__).parent))  # for the kits beside the tests
 
 
 @pytest.fixture(scope="session")
