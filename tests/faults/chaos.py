@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,7 +15,20 @@ from botwire.testing import PostgresServer, ServerProcess
 from botwire.testing.balancer import Balancer
 from botwire.testing.proxy import Proxy
 
-__all__ = ["Chaos", "Stage"]
+__all__ = ["Chaos", "FileStage", "Stage"]
+
+
+class FileStage:
+    """One server on a SQLite file."""
+
+    def __init__(self, stack: ExitStack, folder: Path, **options: Any) -> None:
+        url = f"sqlite:///{folder / 'memory.db'}"
+        self.servers = [stack.enter_context(ServerProcess(url, **options))]
+        self.urls = [self.servers[0].url]
+
+    def acts(self, chaos: "Chaos") -> list[Callable[[], None]]:
+        """What can be done to it."""
+        return [*[chaos.kill_a_server] * 3, chaos.stop_a_server, chaos.freeze_a_server]
 
 
 class Stage:
@@ -31,32 +45,27 @@ class Stage:
             self.servers.append(stack.enter_context(ServerProcess(url, **options)))
         self.balancer = stack.enter_context(Balancer([server.url for server in self.servers]))
 
-    @property
-    def urls(self) -> list[str]:
-        return [*(server.url for server in self.servers), self.balancer.url]
+        self.urls = [*(server.url for server in self.servers), self.balancer.url]
+
+    def acts(self, chaos: "Chaos") -> list[Callable[[], None]]:
+        """What can be done to it."""
+        servers = [*[chaos.kill_a_server] * 4, chaos.stop_a_server, chaos.freeze_a_server]
+        breaks = [*[chaos.cut_connections] * 3, *[chaos.cut_a_commit] * 4, chaos.end_backends]
+        database = [chaos.restart_the_database, chaos.crash_the_database, chaos.hold_a_namespace]
+        return [*servers, *breaks, *database]
 
 
 class Chaos:
     """Does something to a stage every now and then, from a thread of its own."""
 
-    def __init__(self, stage: Stage, *, seed: int = 0, pause: float = 1.0) -> None:
+    def __init__(self, stage: Any, *, seed: int = 0, pause: float = 1.0) -> None:
         self._stage = stage
         self._chance = random.Random(seed)
         self._pause = pause
         self._over = threading.Event()
         self.done: list[str] = []
         self.failed: list[BaseException] = []
-        self._acts: list[Callable[[], None]] = [
-            *[self.kill_a_server] * 4,
-            self.stop_a_server,
-            self.freeze_a_server,
-            self.restart_the_database,
-            self.crash_the_database,
-            *[self.cut_connections] * 3,
-            *[self.cut_a_commit] * 4,
-            self.end_backends,
-            self.hold_a_namespace,
-        ]
+        self._acts = stage.acts(self)
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
@@ -120,6 +129,6 @@ class Chaos:
         """A transaction that somebody forgot to end."""
         with psycopg.connect(self._stage.database) as connection:
             connection.execute(
-                "SELECT FROM botwire.namespaces WHERE namespace = 'space 1' FOR UPDATE"
+                "SELECT FROM botwire.namespaces WHERE namespace LIKE '% 1' FOR UPDATE"
             )
             time.sleep(self._chance.uniform(0.1, 1.0))

@@ -9,7 +9,7 @@ at all. (Wing and Gong 1993, with the memory of Lowe 2017.)
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -109,46 +109,110 @@ _STEPS: dict[str, Callable[[State, Call], list[State]]] = {
 
 def explain(calls: Sequence[Call], state: State = State()) -> list[Call] | None:  # noqa: B008
     """An order of the calls that explains all answers, or None if there is none."""
-    calls = sorted(calls, key=lambda call: call.began)
-    done = 0  # a bit for each call
-    order: list[Call] = []
-    seen: set[tuple[int, State]] = set()
-    trail: list[tuple[int, State, list[tuple[int, State]]]] = []
-    choices = _choices(calls, done, state)
-    while any(
-        not done >> number & 1 and call.ended < math.inf for number, call in enumerate(calls)
-    ):
-        while choices:
-            number, following = choices.pop()
-            if (done | 1 << number, following) not in seen:
-                break
+    search = _Search(calls)
+    seen: set[_Point] = set()
+    start = _Point(0, 0, state)
+    trail: list[tuple[_Point, list[Call], Iterator[tuple[_Point, list[Call]]]]] = []
+    point, ways = start, search.ways(start)
+    taken: list[Call] = []
+    while point.done != search.all:
+        following = next((way for way in ways if way[0] not in seen), None)
+        if following is not None:
+            trail.append((point, taken, ways))
+            point, taken = following
+            seen.add(point)
+            ways = search.ways(point)
+        elif trail:
+            point, taken, ways = trail.pop()
         else:
-            if not trail:
-                return None
-            done, state, choices = trail.pop()
-            order.pop()
-            continue
-        seen.add((done | 1 << number, following))
-        trail.append((done, state, choices))
-        order.append(calls[number])
-        done, state = done | 1 << number, following
-        choices = _choices(calls, done, state)
-    return order
+            return None
+    return [call for _, part, _ in [*trail, (point, taken, ways)] for call in part]
 
 
-def _choices(calls: Sequence[Call], done: int, state: State) -> list[tuple[int, State]]:
-    """The calls that may come next (none ended before they began), with what follows."""
-    found: list[tuple[int, State]] = []
-    first_end = math.inf
-    for number, call in enumerate(calls):
-        if call.began > first_end:
-            break
-        if not done >> number & 1:
-            first_end = min(first_end, call.ended)
-            found += [(number, following) for following in step(state, call)]
-    # Calls that were answered first: those that were not need not have happened.
-    found.sort(key=lambda choice: calls[choice[0]].ended, reverse=True)
-    return found
+class _Point(NamedTuple):
+    """How far a search has come: bits of the calls that were placed, and the state of the key."""
+
+    done: int
+    used: int
+    state: State
+
+
+class _Search:
+    """The calls of one key: those with an answer, and those that may have happened."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        in_order = sorted(calls, key=lambda call: call.began)
+        self._answered = [call for call in in_order if call.ended < math.inf]
+        self._open = [call for call in in_order if call.ended == math.inf and call.kind != "get"]
+        self._by_value: dict[Any, list[int]] = {}
+        for number, call in enumerate(self._open):
+            self._by_value.setdefault(_left(call), []).append(number)
+        self.all = (1 << len(self._answered)) - 1
+
+    def ways(self, point: _Point) -> Iterator[tuple[_Point, list[Call]]]:
+        """What may come next: a call with an answer, if need be after some without one."""
+        numbers = self._next(point.done)
+        for number in numbers:
+            call = self._answered[number]
+            for state in step(point.state, call):
+                yield _Point(point.done | 1 << number, point.used, state), [call]
+        # A call without an answer shows in the next answer only, so it may come just before that.
+        for number in numbers:
+            call = self._answered[number]
+            for used, part, state in self._chains(point, call):
+                for following in step(state, call):
+                    yield _Point(point.done | 1 << number, used, following), [*part, call]
+
+    def _next(self, done: int) -> list[int]:
+        """The calls that may come next: none ended before they began."""
+        found: list[int] = []
+        first_end = math.inf
+        for number in range((~done & done + 1).bit_length() - 1, len(self._answered)):
+            call = self._answered[number]
+            if call.began > first_end:
+                break
+            if not done >> number & 1:
+                first_end = min(first_end, call.ended)
+                found.append(number)
+        return sorted(found, key=lambda number: self._answered[number].ended)
+
+    def _chains(self, point: _Point, answer: Call) -> Iterator[tuple[int, list[Call], State]]:
+        """Calls without an answer that leave the key as the answer found it."""
+        for last in self._leaving(_found(answer)):
+            call = self._open[last]
+            if call.began > answer.ended or point.used >> last & 1:
+                continue
+            used = point.used | 1 << last
+            yield from ((used, [call], state) for state in step(point.state, call))
+            if call.kind == "cas" and not call.argument[1]:  # it needed a delete before it
+                for first in self._leaving(MISSING):
+                    before = self._open[first]
+                    if before.began <= answer.ended and not used >> first & 1:
+                        for middle in step(point.state, before):
+                            for state in step(middle, call):
+                                yield used | 1 << first, [before, call], state
+
+    def _leaving(self, value: Any) -> list[int]:
+        if value is None:
+            return [number for numbers in self._by_value.values() for number in numbers]
+        return self._by_value.get(value, [])
+
+
+def _found(call: Call) -> Any:
+    """The value a call found, MISSING, or None where any will do."""
+    if call.kind == "get":
+        return MISSING if call.result == MISSING else call.result[0]
+    if call.kind == "delete":
+        return None if call.result else MISSING
+    if call.kind == "cas" and not isinstance(call.result, int):
+        return call.result[1] if call.result[2] else MISSING
+    return MISSING if call.kind == "cas" and not call.argument[1] else None
+
+
+def _left(call: Call) -> Any:
+    if call.kind == "delete":
+        return MISSING
+    return call.argument if call.kind == "set" else call.argument[0]
 
 
 @dataclass

@@ -41,9 +41,19 @@ class Workload:
     Args:
         urls: addresses of servers that share one store (or balancers in front of them).
         quota: writes a day that the servers allow a namespace.
+        part: a name for this workload, so that a second one finds namespaces of its own.
     """
 
-    def __init__(self, urls: Sequence[str], *, writers: int, quota: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        writers: int,
+        quota: int,
+        seed: int = 0,
+        part: str = "work",
+    ) -> None:
+        self._part = part
         self._urls = urls
         self._quota = quota
         self._seed = seed
@@ -92,7 +102,9 @@ class Workload:
             for turn in itertools.count():
                 if self._over.is_set():
                     return
-                memory = chance.choice(memories).namespaced(f"space {chance.randrange(NAMESPACES)}")
+                memory = chance.choice(memories).namespaced(
+                    f"{self._part} {chance.randrange(NAMESPACES)}"
+                )
                 chance.choice(acts)(memory, chance, who, turn)
         except BaseException as error:
             self._crashes.append(error)
@@ -132,7 +144,7 @@ class Workload:
 
     def _spend(self, memory: Memory, chance: random.Random, who: int, turn: int) -> None:
         """Use up the quota of a namespace that nothing else writes to."""
-        frugal = memory.namespaced("frugal")
+        frugal = memory.namespaced(f"{self._part}, frugal")
         try:
             result = _tried(lambda: frugal.increment("spent"))
         except QuotaExceeded:
@@ -142,7 +154,7 @@ class Workload:
 
     def _pair(self, memory: Memory, chance: random.Random, who: int, turn: int) -> None:
         """Two keys that are only ever written together."""
-        pairs = memory.namespaced(f"pairs {chance.randrange(3)}")
+        pairs = memory.namespaced(f"{self._part}, pairs {chance.randrange(3)}")
 
         def write() -> Any:
             with pairs.batch() as batch:
@@ -168,7 +180,7 @@ class Workload:
             here = memory.namespaced(name)
             self._check_counter(here, report)
             self._check_list(here, report)
-        self._check_quota(memory.namespaced("frugal"), report)
+        self._check_quota(memory.namespaced(f"{self._part}, frugal"), report)
         return report
 
     def _check_registers(self, memory: Memory, report: Report) -> None:
