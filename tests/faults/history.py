@@ -177,7 +177,11 @@ class _Search:
         return sorted(found, key=lambda number: self._answered[number].ended)
 
     def _chains(self, point: _Point, answer: Call) -> Iterator[tuple[int, list[Call], State]]:
-        """Calls without an answer that leave the key as the answer found it."""
+        """Calls without an answer that leave the key as the answer found it.
+
+        The version that a compare-and-set expects was told to its caller by an answer, so of calls
+        without one only a delete can have made way for it.
+        """
         for last in self._leaving(_found(answer)):
             call = self._open[last]
             if call.began > answer.ended or point.used >> last & 1:

@@ -87,28 +87,33 @@ def _run(seed: int, lost: bool) -> list[Call]:
     """What several clients see of one real register: by construction it can be explained."""
     chance = random.Random(seed)
     state, version, history = State(), 0, []
+    known = [0]  # versions that somebody was told
     for moment in range(chance.randrange(1, 60)):
         kind = chance.choice(["get", "get", "set", "cas", "delete"])
         began = moment - chance.random() * 4
         ended = moment + chance.random() * 4
-        argument, result, state, version = _act(kind, state, version, moment, chance)
+        argument, result, state, version = _act(kind, state, version, moment, known, chance)
         if lost and chance.random() < 0.15:
             result, ended = UNKNOWN, INF
+        elif kind != "delete" and result != MISSING:
+            known.append(result if isinstance(result, int) else result[-1])
         history.append(Call(kind, argument, result, began, ended))
     return history
 
 
-def _act(kind: str, state: State, version: int, moment: int, chance: random.Random) -> Any:
+def _act(
+    kind: str, state: State, version: int, moment: int, known: list[int], chance: random.Random
+) -> Any:
     missing = state.value == MISSING
     if kind == "get":
         return None, MISSING if missing else (state.value, state.version), state, version
     if kind == "delete":
         return None, not missing, State(), version + (not missing)
-    value, expected = f"v{moment}", chance.choice([state.version, state.version, 0, version])
-    if kind == "cas" and (expected or 0) != (state.version or 0):
+    value, expected = f"v{moment}", chance.choice([*known[-3:], 0])
+    if kind == "cas" and expected != state.version:
         now = ("conflict", None, 0) if missing else ("conflict", state.value, state.version)
         return (value, expected), now, state, version
-    argument = value if kind == "set" else (value, expected or 0)
+    argument = value if kind == "set" else (value, expected)
     return argument, version + 1, State(value, version + 1), version + 1
 
 
