@@ -42,7 +42,7 @@ soak: setup ## keep a server busy for minutes and look for leaks and lost writes
 	$(VENV)/bin/python benchmarks/soak.py $(ARGS)
 
 # PYENV_VERSION: pyenv hides the versions that are not chosen; to everybody else it means nothing.
-test-matrix: setup ## run all tests on each supported Python that this machine has, and tracing in all its environments
+test-matrix: setup ## run all tests on each Python at hand, and tracing with every set of versions
 	BOTWIRE_TRACING="A B C D D-oldest E F" $(VENV)/bin/python -m pytest tests/test_tracing_environments.py
 	@for version in 3.11 3.12 3.13; do \
 		python=$$(PYENV_VERSION=$$version python$$version -c 'import sys; print(sys.executable)' 2>/dev/null) \

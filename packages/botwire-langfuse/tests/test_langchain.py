@@ -1,0 +1,53 @@
+"""With LangChain's runs, as Langfuse's own callback handler follows them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from langfuse.langchain import CallbackHandler
+from langfuse_kit import Service
+from opentelemetry import trace
+
+import botwire_langfuse
+from botwire import AsyncMemory, Memory
+from botwire_langfuse import traced_memory
+
+
+@pytest.fixture(autouse=True)
+def _instrumented(service: Service) -> None:
+    botwire_langfuse.instrument()
+
+
+def test_operations_show_below_the_step_that_did_them(
+    service: Service, botwire_memory: Memory
+) -> None:
+    def recall(question: str) -> Any:
+        return botwire_memory.get("plan", question)
+
+    @tool
+    def remember(plan: str) -> int:
+        """Remember a plan."""
+        return botwire_memory.set("plan", plan)
+
+    chain = RunnableLambda(recall) | remember
+    chain.invoke("nothing", {"callbacks": [CallbackHandler()], "run_name": "agent"})
+    assert service.span("botwire.get").parent == "recall"
+    assert service.span("botwire.set").parent == "remember"
+
+
+async def test_an_asynchronous_run_is_one_trace_when_it_is_wrapped(service: Service) -> None:
+    memory = AsyncMemory("langchain", url="memory://")
+
+    @tool
+    async def remember(plan: str) -> int:
+        """Remember a plan."""
+        await asyncio.sleep(0)
+        return await memory.set("plan", plan)
+
+    with traced_memory("turn"):
+        await remember.ainvoke({"plan": "x"}, {"callbacks": [CallbackHandler()]})
+        assert trace.get_current_span().is_recording()
+    assert {span.name for span in service.spans()} == {"turn", "remember", "botwire.set"}
+    assert len({span.trace_id for span in service.spans()}) == 1
