@@ -1,5 +1,6 @@
 """Operations are spans in the vocabulary of OpenTelemetry's GenAI conventions."""
 
+import asyncio
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -164,6 +165,16 @@ async def test_asynchronous_operations_nest_where_they_happen(spans: Spans) -> N
     (operation,) = [span for span in spans.all() if span.name == "upsert_memory"]
     assert operation.parent is not None
     assert operation.parent.span_id == agent.get_span_context().span_id
+
+
+async def test_operations_in_other_threads_nest_where_they_were_sent_from(
+    spans: Spans, botwire_memory: Memory
+) -> None:
+    with spans.tracer.start_as_current_span("agent") as agent:
+        await asyncio.gather(*(asyncio.to_thread(botwire_memory.get, "a") for _ in range(4)))
+    parents = {span.parent.span_id for span in spans.all() if span.parent}
+    assert parents == {agent.get_span_context().span_id}
+    assert len(spans.all()) == 5
 
 
 def test_an_embedded_operation_is_internal_and_one_on_a_server_a_client_s(
