@@ -14,9 +14,9 @@ _SLOW = (errors.LockNotAvailable, errors.QueryCanceled, errors.IdleInTransaction
 _TOO_LARGE = (errors.ProgramLimitExceeded, errors.StatementTooComplex)
 
 
-def passes(error: psycopg.Error, broken: bool) -> bool:
+def passes(error: psycopg.Error, lost: bool) -> bool:
     """Whether the same transaction may succeed at once on another connection."""
-    return broken or isinstance(error, (*_COLLISIONS, errors.ReadOnlySqlTransaction))
+    return lost or isinstance(error, (*_COLLISIONS, errors.ReadOnlySqlTransaction))
 
 
 def failure(error: psycopg.Error, place: str) -> BotWireError:

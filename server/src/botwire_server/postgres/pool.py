@@ -7,7 +7,6 @@
 psycopg's own pool is not used: see docs/decisions/015-a-pool-of-our-own.md.
 """
 
-import os
 import select
 import threading
 import time
@@ -20,6 +19,7 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from botwire.errors import Busy, InvalidRequest
+from botwire_server.postgres.wire import Wire
 
 __all__ = ["ANSWER", "LOCK", "STATEMENT", "WAIT", "Pool", "split_url"]
 
@@ -104,11 +104,10 @@ class Pool:
         self._start()
 
     def _start(self) -> None:
-        self._free: list[Connection[Any]] = []
+        self._free: list[Wire] = []
         self._places = threading.BoundedSemaphore(self.size)
-        self._pid = os.getpid()
 
-    def take(self) -> Connection[Any]:
+    def take(self) -> Wire:
         """A connection that nobody else uses until it is given back.
 
         Raises:
@@ -126,20 +125,18 @@ class Pool:
             self._places.release()
             raise
 
-    def _open(self) -> Connection[Any] | None:
+    def _open(self) -> Wire | None:
         while True:
             try:
-                connection = self._free.pop()
+                wire = self._free.pop()
             except IndexError:
                 return None
-            if _silent(connection):
-                return connection
-            connection.close()
+            if _silent(wire):
+                return wire
+            wire.close()
 
-    def _connect(self) -> Connection[Any]:
-        connection = _BoundedConnection.connect(
-            self._conninfo, autocommit=True, prepare_threshold=2
-        )
+    def _connect(self) -> Wire:
+        connection = _BoundedConnection.connect(self._conninfo, autocommit=True)
         try:
             connection.execute(
                 "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[])"
@@ -147,18 +144,20 @@ class Pool:
                 [list(SETTINGS), list(SETTINGS.values())],
             )
             self._prepare(connection)
+            return Wire(connection)
         except BaseException:
             connection.close()
             raise
-        return connection
 
-    def give_back(self, connection: Connection[Any], *, broken: bool = False) -> None:
-        """Let others use it; a broken one is closed, and with it those that may share its fate."""
-        if broken:
-            connection.close()
-            self.close()
-        elif not connection.closed:
-            self._free.append(connection)
+    def give_back(self, wire: Wire, *, whole: bool) -> None:
+        """Let others use it. Where one was lost, those that nobody uses are closed, too."""
+        if whole:
+            self._free.append(wire)
+        else:
+            lost = wire.lost
+            wire.close()
+            if lost:
+                self.close()
         self._places.release()
 
     def close(self) -> None:
@@ -175,10 +174,10 @@ class Pool:
         self._start()
 
 
-def _silent(connection: Connection[Any]) -> bool:
+def _silent(wire: Wire) -> bool:
     """Whether nothing came in meanwhile: what comes unasked is the end of the connection."""
-    if connection.closed or not hasattr(select, "poll"):  # Windows: the first use notices it
-        return not connection.closed
+    if wire.lost or not hasattr(select, "poll"):  # Windows: the first use notices it
+        return not wire.lost
     poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
+    poll.register(wire.connection.fileno(), select.POLLIN)
     return not poll.poll(0)

@@ -4,7 +4,6 @@
 - A write locks its namespaces, loads all rows and replies that its operations name, and keeps what
   they change to itself until somebody must see it or the transaction ends: a whole group of writes
   then costs two round trips, whatever their number.
-- Statements of a write travel as a pipeline: only what somebody waits for is waited for.
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -12,12 +11,12 @@ from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg import Connection
 
 from botwire.stores.base import Chunk, Ledger, Row
 from botwire_server.postgres import sql
 from botwire_server.postgres.changes import Changes
 from botwire_server.postgres.sql import texts
+from botwire_server.postgres.wire import Rows, Value, Wire
 
 __all__ = ["ClockSetBack", "PostgresSession"]
 
@@ -29,17 +28,19 @@ class ClockSetBack(Exception):
 
 
 class PostgresSession:
-    """Rows in, rows out, within the transaction that is open on `connection`.
+    """Rows in, rows out, within the transaction that was begun on `wire`.
 
     Args:
+        single: there is no transaction; each statement stands for itself.
         clock: gives the time instead of the database, in tests.
         floor: a moment that has been when this session began.
     """
 
     def __init__(
-        self, connection: Connection[Any], clock: Callable[[], float] | None, floor: float
+        self, wire: Wire, clock: Callable[[], float] | None, floor: float, *, single: bool
     ) -> None:
-        self.connection = connection
+        self.wire = wire
+        self._single = single
         self.now = 0.0
         self._clock = clock
         self._floor = floor
@@ -74,26 +75,32 @@ class PostgresSession:
         """
         names = sorted(names)
         places, onces = list(dict.fromkeys(places)), list(dict.fromkeys(onces))
-        locked = self.connection.execute(sql.LOCK if wait else sql.LOCK_FREE, [texts(names)])
+        lock = self.wire.put(sql.LOCK if wait else sql.LOCK_FREE, texts(names))
         # Each statement sees what was committed before it, so these see what the locks guard.
-        time = self.connection.execute(sql.NOW)
-        rows = self._pairs(sql.ROWS, places)
-        replies = self._pairs(sql.RECALL_MANY, onces)
-        self._ledgers.update((name, Ledger._make(found)) for name, *found in locked.fetchall())
-        self._time(time.fetchone())
-        self._rows.update(dict.fromkeys(places))
-        self._rows.update(((name, row[0]), Row._make(row)) for name, *row in rows())
+        time = self.wire.put(sql.NOW)
+        rows = self._put_pairs(sql.ROWS, places)
+        replies = self._put_pairs(sql.RECALL_MANY, onces)
+        results = [self.wire.rows(result) for result in self.wire.exchange()[lock:]]
+        self._ledgers.update((name, Ledger._make(found)) for name, *found in results[0])
+        self._time(results[time - lock][0])
+        self._keep_rows(places, results[rows - lock] if places else [])
         self._replies.update(dict.fromkeys(onces))
-        self._replies.update(((name, key), (mark, reply)) for name, key, mark, reply in replies())
+        for name, key, mark, reply in results[replies - lock] if onces else []:
+            self._replies[name, key] = (mark, reply)
         if len(self._ledgers) < len(names):
             self._create([name for name in names if name not in self._ledgers], wait)
         return set(self._ledgers)
 
-    def _pairs(self, query: LiteralString, pairs: list[Place]) -> Callable[[], list[Any]]:
+    def _put_pairs(self, query: LiteralString, pairs: list[Place]) -> int:
         if not pairs:
-            return list
+            return 0
         names, keys = zip(*pairs, strict=True)
-        return self.connection.execute(query, [texts(names), texts(keys)]).fetchall
+        return self.wire.put(query, texts(names), texts(keys))
+
+    def _keep_rows(self, places: Iterable[Place], found: Rows) -> None:
+        self._rows.update(dict.fromkeys(places))
+        for name, *row in found:
+            self._rows[name, row[0]] = Row._make(row)
 
     def _create(self, names: list[str], wait: bool) -> None:
         """Make rows for new namespaces. Without a row they held nothing that was to be loaded."""
@@ -111,11 +118,12 @@ class PostgresSession:
 
     # -- reading -------------------------------------------------------------------------------
 
-    def _all(self, query: LiteralString, *values: Any) -> list[Any]:
-        return self.connection.execute(query, values).fetchall()
+    def _all(self, query: LiteralString, *values: Value) -> Rows:
+        return self.wire.ask(query, *values, end=self._single)
 
-    def _one(self, query: LiteralString, *values: Any) -> Any:
-        return self.connection.execute(query, values).fetchone()
+    def _one(self, query: LiteralString, *values: Value) -> Any:
+        found = self._all(query, *values)
+        return found[0] if found else None
 
     def glance(self, namespace: str, key: str) -> tuple[str, int, float | None, int] | None:
         row = self.row(namespace, key)
@@ -130,9 +138,8 @@ class PostgresSession:
     def rows(self, namespace: str, keys: Sequence[str]) -> list[Row]:
         missing = [(namespace, key) for key in keys if (namespace, key) not in self._rows]
         if missing:
-            self._rows.update(dict.fromkeys(missing))
-            for name, *row in self._pairs(sql.ROWS, missing)():
-                self._rows[name, row[0]] = Row._make(row)
+            names, wanted = zip(*missing, strict=True)
+            self._keep_rows(missing, self._all(sql.ROWS, texts(names), texts(wanted)))
         found = (self._state(namespace, key) for key in dict.fromkeys(keys))
         return [row for row in found if row is not None]
 
@@ -219,7 +226,8 @@ class PostgresSession:
         self._layers[-1].replies[namespace, idempotency_key] = (fingerprint, reply, until)
 
     def forget_replies(self, now: float, limit: int) -> int:
-        return self.connection.execute(sql.FORGET_REPLIES, [now, limit]).rowcount
+        self.wire.put(sql.FORGET_REPLIES, now, limit)
+        return self.wire.exchange(end=self._single)[-1].command_tuples or 0
 
     @contextmanager
     def savepoint(self) -> Generator[None]:
@@ -240,27 +248,27 @@ class PostgresSession:
     def _undo(self, point: "_Savepoint") -> None:
         del self._layers[point.outer :]
         if point.known:
-            self.connection.execute(sql.UNDO)
-            self.connection.execute(sql.KEEP)
+            self.wire.put(sql.UNDO)
+            self.wire.put(sql.KEEP)
             self._layers.append(Changes())
 
     def _keep(self, point: "_Savepoint") -> None:
         if point.known:
-            self.connection.execute(sql.KEEP)
+            self.wire.put(sql.KEEP)
         else:
             inner = self._layers.pop()
             self._layers[-1].take_over(inner)
 
     def send(self) -> None:
-        """Send every change that was not sent; within a savepoint, so that it can be undone."""
+        """Queue every change that was not sent; within a savepoint, so that it can be undone."""
         points = {point.outer: point for point in self._savepoints if not point.known}
         for position, layer in enumerate(self._layers):
             if position in points:
-                self.connection.execute(sql.SAVEPOINT)
+                self.wire.put(sql.SAVEPOINT)
                 points[position].known = True
             if not layer.sent:
                 for query, values in layer.statements():
-                    self.connection.execute(query, values)
+                    self.wire.put(query, *values)
                 layer.sent = True
         if not self._savepoints:  # nothing can be undone any more
             for layer in self._layers:

@@ -9,15 +9,15 @@
   the caller repeats it with the same idempotency key.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import psycopg
 from psycopg import Connection
-from psycopg.pq import TransactionStatus
 
 from botwire.errors import BotWireError
 from botwire.runners import public_url
@@ -31,6 +31,7 @@ from botwire_server.postgres.migrate import migrate
 from botwire_server.postgres.pool import Pool, split_url
 from botwire_server.postgres.session import ClockSetBack, PostgresSession
 from botwire_server.postgres.sweep import discards
+from botwire_server.postgres.wire import Wire
 
 if TYPE_CHECKING:
     from botwire.operations import Operation
@@ -43,6 +44,8 @@ TRIES = 3
 SWEEP_ROWS = 1000
 
 Result = TypeVar("Result")
+
+log = logging.getLogger("botwire.postgres")
 
 
 class _Again(Exception):
@@ -97,41 +100,39 @@ class PostgresStore(Store):
 
     @contextmanager
     def _transaction(self, mode: Mode) -> Generator[PostgresSession]:
-        connection = self._take()
-        session = PostgresSession(connection, self._given_clock, self._floor)
-        broken, committing = True, False
+        wire = self._take()
+        session = PostgresSession(wire, self._given_clock, self._floor, single=mode is Mode.POINT)
+        whole, committing = False, False
         try:
-            with nullcontext() if mode is Mode.POINT else connection.pipeline():
-                if mode is not Mode.POINT:
-                    begin = sql.BEGIN if mode is Mode.WRITE else sql.BEGIN_SNAPSHOT
-                    connection.execute(begin, prepare=False)
-                yield session
-                self._floor = max(self._floor, session.now)
+            if mode is not Mode.POINT:
+                wire.put_plain(sql.BEGIN if mode is Mode.WRITE else sql.BEGIN_SNAPSHOT)
+            yield session
+            self._floor = max(self._floor, session.now)
+            if mode is not Mode.POINT:
                 session.send()
                 committing = mode is Mode.WRITE
-                if mode is not Mode.POINT:
-                    connection.execute(sql.COMMIT, prepare=False)
-            broken = False
+                wire.put_plain(sql.COMMIT)
+                wire.exchange(end=True)
+            whole = True
         except psycopg.Error as error:
-            broken = not _rolled_back(connection)
-            raise self._meaning(error, broken, committing) from error
+            raise self._meaning(error, wire.lost, committing) from error
         except BaseException:
-            broken = not _rolled_back(connection)
+            whole = not wire.lost and (mode is Mode.POINT or wire.undo())
             raise
         finally:
-            self.pool.give_back(connection, broken=broken)
+            self.pool.give_back(wire, whole=whole)
 
-    def _take(self) -> Connection[Any]:
+    def _take(self) -> Wire:
         try:
             return self.pool.take()
         except psycopg.Error as error:
             raise failure(error, self.place) from error
 
-    def _meaning(self, error: psycopg.Error, broken: bool, committing: bool) -> Exception:
-        if broken and committing:
+    def _meaning(self, error: psycopg.Error, lost: bool, committing: bool) -> Exception:
+        if lost and committing:
             return unknown_outcome(self.place)
         meaning = failure(error, self.place)
-        return _Again(meaning) if passes(error, broken) else meaning
+        return _Again(meaning) if passes(error, lost) else meaning
 
     def _tried(self, act: Callable[[], Result]) -> Result:
         for attempt in range(TRIES):
@@ -147,7 +148,7 @@ class PostgresStore(Store):
     def _push_time(self) -> None:
         """Let the time of all servers go on from where it was."""
         with self._transaction(Mode.POINT) as session:
-            session.connection.execute(sql.PUSH_TIME, [self._floor])
+            session.wire.ask(sql.PUSH_TIME, self._floor, end=True)
 
     def space(self, session: Session, namespace: str, mode: Mode) -> Space:
         now = session.now if isinstance(session, PostgresSession) else self.clock()
@@ -233,7 +234,10 @@ class PostgresStore(Store):
         now = time.monotonic()
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now
-            self._sweep_some()
+            try:
+                self._sweep_some()
+            except BotWireError as error:  # the write before it stands; the next sweep does it
+                log.warning("sweeping failed: %s", error.detail)
 
     def sweep(self) -> None:
         while self._sweep_some():
@@ -250,7 +254,7 @@ class PostgresStore(Store):
     def _forget(self) -> tuple[list[tuple[str, Any]], int]:
         with self._transaction(Mode.POINT) as session:
             session.load("", ())
-            session.connection.execute(sql.NOTE_TIME)
+            session.wire.ask(sql.NOTE_TIME, end=True)
             expired = session.expired(session.now, SWEEP_ROWS, None)
             return expired, session.forget_replies(session.now, SWEEP_ROWS)
 
@@ -267,13 +271,3 @@ class PostgresStore(Store):
         if child:
             self.pool.after_fork()
             self._begin_line()
-
-
-def _rolled_back(connection: Connection[Any]) -> bool:
-    """Undo what was begun; False when the connection cannot be used any more."""
-    try:
-        if connection.info.transaction_status is not TransactionStatus.IDLE:
-            connection.execute(sql.ROLLBACK)
-        return not connection.closed
-    except psycopg.Error:
-        return False

@@ -1,0 +1,136 @@
+"""Statements on one connection: queued, sent together, and waited for once.
+
+psycopg's cursors cost more than what most of these statements do, and they send each by itself. So
+this talks to libpq, as psycopg wraps it (`psycopg.pq`), in pipeline mode: whatever is queued goes
+out in one piece and its results come back in another, which is one round trip and wakes the server
+once. Values travel as text; results are read by psycopg's own loaders.
+"""
+
+from collections.abc import Generator
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import Connection, errors
+from psycopg.adapt import Transformer
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
+from psycopg.pq.abc import PGresult
+from psycopg.waiting import Ready, Wait
+
+__all__ = ["Wire"]
+
+Value = str | int | float | None
+Rows = list[tuple[Any, ...]]
+
+
+class Wire:
+    """A connection as the store uses it. Not to be used by two threads at a time."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self.connection = connection
+        self._pgconn = connection.pgconn
+        self._pgconn.enter_pipeline_mode()
+        self._transformer = Transformer(connection)
+        self._names: dict[str, bytes] = {}
+        self._queue: list[tuple[LiteralString, list[bytes | None] | None]] = []
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is no more."""
+        return self._pgconn.status == ConnStatus.BAD
+
+    def put(self, query: LiteralString, *values: Value) -> int:
+        """Queue a statement; returns its number among those that `exchange` will send."""
+        texts = [None if value is None else str(value).encode() for value in values]
+        self._queue.append((query, texts))
+        return len(self._queue) - 1
+
+    def put_plain(self, query: LiteralString) -> None:
+        """Queue a statement that takes no values and is not worth preparing."""
+        self._queue.append((query, None))
+
+    def exchange(self, *, end: bool = False) -> list[PGresult]:
+        """Send what is queued and return the result of each statement.
+
+        Args:
+            end: the transaction (or a single statement without one) ends here.
+
+        Raises:
+            psycopg.Error: what the first statement that failed met; nothing after it has happened,
+                and the connection is of no more use.
+        """
+        queue, self._queue = self._queue, []
+        kept: list[bool] = []  # whether it is the result of a statement (or of its preparation)
+        for query, values in queue:
+            if values is None:
+                self._pgconn.send_query_params(query.encode(), None)
+            else:
+                name = self._names.get(query)
+                if name is None:
+                    name = self._names[query] = b"s%d" % len(self._names)
+                    self._pgconn.send_prepare(name, _numbered(query))
+                    kept.append(False)
+                self._pgconn.send_query_prepared(name, values)
+            kept.append(True)
+        if end:
+            self._pgconn.pipeline_sync()
+        else:
+            self._pgconn.send_flush_request()
+        results = self.connection.wait(self._results(len(kept) + end))
+        return [result for result, wanted in zip(results, kept, strict=False) if wanted]
+
+    def _results(self, count: int) -> Generator[Wait, Ready | int, list[PGresult]]:
+        pgconn = self._pgconn
+        while pgconn.flush():
+            if (yield Wait.RW) & Ready.R:
+                pgconn.consume_input()
+        results: list[PGresult] = []
+        while len(results) < count:
+            while pgconn.is_busy():
+                yield Wait.R
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is not None:  # else the end of one statement's results
+                _check(result)
+                results.append(result)
+        return results
+
+    def rows(self, result: PGresult) -> Rows:
+        """The rows of a result as Python values."""
+        self._transformer.set_pgresult(result)
+        return self._transformer.load_rows(0, result.ntuples, tuple)
+
+    def ask(self, query: LiteralString, *values: Value, end: bool = False) -> Rows:
+        """Send a statement with all that is queued, and return its rows."""
+        self.put(query, *values)
+        return self.rows(self.exchange(end=end)[-1])
+
+    def undo(self) -> bool:
+        """Roll back; False when the connection cannot be used any more."""
+        self._queue.clear()
+        self.put_plain("ROLLBACK")
+        try:
+            self.exchange(end=True)
+        except psycopg.Error:
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the connection."""
+        self.connection.close()
+
+
+def _numbered(query: LiteralString) -> bytes:
+    """The statement with its places as PostgreSQL names them: $1, $2..."""
+    first, *rest = query.split("%s")
+    return "".join([first, *(f"${n}{part}" for n, part in enumerate(rest, 1))]).encode()
+
+
+def _check(result: PGresult) -> None:
+    if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED):
+        state = (result.error_field(DiagnosticField.SQLSTATE) or b"").decode()
+        message = result.get_error_message().strip()
+        try:
+            kind = errors.lookup(state)
+        except KeyError:
+            kind = psycopg.OperationalError
+        raise kind(message)
