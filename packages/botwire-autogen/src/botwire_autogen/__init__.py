@@ -6,8 +6,9 @@ imported before it is used, so neither drags in the frameworks of the others.
 >>> from botwire_autogen import BotWireMemory
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from botwire.adapters import lazy
 
 if TYPE_CHECKING:
     from botwire_autogen.cache import BotWireCacheStore
@@ -56,14 +57,4 @@ _ROOMS = {
     "memory_tools": "tools",
     "save_team": "team",
 }
-
-
-def __getattr__(name: str) -> Any:
-    room = _ROOMS.get(name)
-    if room is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{room}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _ROOMS)

@@ -5,8 +5,9 @@ Nothing here imports crewai before it is used: crewai takes seconds and 175 MB.
 >>> from botwire_crewai import memory_tools
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from botwire.adapters import lazy
 
 if TYPE_CHECKING:
     from botwire_crewai.cache import BotWireCacheHandler
@@ -38,14 +39,4 @@ _ROOMS = {
     "memory_tools": "tools",
     "register_botwire": "memory",
 }
-
-
-def __getattr__(name: str) -> Any:
-    room = _ROOMS.get(name)
-    if room is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{room}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _ROOMS)

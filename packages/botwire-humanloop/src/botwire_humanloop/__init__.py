@@ -4,8 +4,9 @@
 Everything else is legacy: it logs to the Humanloop SDK 0.8.38, whose hosted service has closed.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from botwire.adapters import lazy
 from botwire_humanloop.iteration import iterate
 from botwire_humanloop.report import Answer, Changes, Report, Variant
 
@@ -24,11 +25,7 @@ __all__ = [
     "uninstrument",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """What needs the SDK is imported when it is used: the SDK takes seconds to import."""
-    if name not in ("flow", "instrument", "tool", "uninstrument"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from botwire_humanloop import logs
-
-    return getattr(logs, name)
+# The SDK takes seconds to import.
+__getattr__, __dir__ = lazy(
+    __name__, dict.fromkeys(("flow", "instrument", "tool", "uninstrument"), "logs")
+)

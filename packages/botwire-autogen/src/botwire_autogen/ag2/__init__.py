@@ -7,9 +7,10 @@ Importing this imports AG2, which takes its time, only for the parts that need i
 >>> stream = BotWireStorage("ada").stream("chat-1")
 """
 
-from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from botwire.adapters import lazy
 
 if find_spec("ag2") is None:
     raise ImportError("AG2 is not installed: pip install 'botwire-autogen[ag2]'")
@@ -40,14 +41,4 @@ _ROOMS = {
     "memory_toolkit": "toolkit",
     "stream_id": "history",
 }
-
-
-def __getattr__(name: str) -> Any:
-    room = _ROOMS.get(name)
-    if room is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{room}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _ROOMS)
