@@ -39,11 +39,12 @@ def memory_operation(operation: Operation) -> str:
     >>> memory_operation(Get("ns", "key"))
     'search_memory'
     """
-    if (version := _expected(operation)) is not None and operation.name != "delete":
+    name = NAMES.get(operation.name, "search_memory")
+    if name == "upsert_memory" and (version := _expected(operation)) is not None:
         return "update_memory" if version else "create_memory"
     if operation.name == "clear" and not getattr(operation, "prefix", ""):
         return "delete_memory_store"
-    return NAMES.get(operation.name, "search_memory")
+    return name
 
 
 def at_start(call: Call, content: Content) -> Attributes:
