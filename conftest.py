@@ -1,11 +1,19 @@
-"""What every test shares: the fixtures of `botwire.testing`, and frameworks that call nobody."""
+"""What every test shares: the fixtures of `botwire.testing`, and that nobody else is called."""
 
 import os
+import shutil
+import socket
+import subprocess
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest_plugins = ["botwire.testing"]
+
+HERE = ("127.", "::1", "localhost")
 
 # Before any framework is imported; an outer setting stands.
 for name, value in {
@@ -21,6 +29,48 @@ for name, value in {
 
 for name in ("BOTWIRE_URL", "BOTWIRE_API_KEY", "BOTWIRE_NAMESPACE"):
     os.environ.pop(name, None)  # tests remember in places of their own only
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_else_is_called() -> Iterator[None]:
+    """Tests reach this machine only."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and not address[0].startswith(HERE):
+            raise AssertionError(f"a test calls out to {address!r}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """An embedded memory of this test's own."""
+    return f"sqlite:///{tmp_path}/memory.db"
+
+
+@pytest.fixture(scope="session")
+def nowhere() -> str:
+    """The address of a server that is not there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    command = [str(mount), "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if mount is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run([str(umount), str(place)], check=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

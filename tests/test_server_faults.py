@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -420,19 +418,6 @@ def test_a_file_that_may_not_grow_is_507_and_loses_nothing(server: ServerProcess
     server.kill()
     server.start()
     has_room_again(server, kept)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    command = [str(mount), "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    if mount is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run([str(umount), str(place)], check=True)
 
 
 def test_a_full_disk_is_507_and_loses_nothing(small_disk: Path) -> None:

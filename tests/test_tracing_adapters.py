@@ -40,11 +40,6 @@ def tree() -> Generator[Tree]:
         yield tree
 
 
-@pytest.fixture
-def url(tmp_path: Any) -> str:
-    return f"sqlite:///{tmp_path}/memory.db"
-
-
 def test_langchain(tree: Tree, url: str) -> None:
     from botwire_langchain import BotWireChatHistory
 

@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -287,19 +286,6 @@ def test_a_file_that_may_not_grow_loses_nothing_and_goes_on_when_it_may(tmp_path
     url = f"sqlite:///{tmp_path}/memory.db"
     command = [sys.executable, "-c", FULL, url, str(Path(__file__).parent)]
     subprocess.run(command, check=True, timeout=60)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    command = [str(mount), "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    if mount is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run([str(umount), str(place)], check=True)
 
 
 def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(small_disk: Path) -> None:

