@@ -23,7 +23,12 @@ from scripted_model import ScriptedModel, words
 from storage_help import newer, requests_of
 
 from botwire.errors import Unreachable
-from botwire_crewai import BotWireMemory, BotWireStorage, register_botwire
+from botwire_crewai import (
+    BotWireCheckpointProvider,
+    BotWireMemory,
+    BotWireStorage,
+    register_botwire,
+)
 from botwire_crewai.records import EmbeddingDimensionMismatchError
 
 GIVEN: dict[str, Any] = {"categories": ["city"], "importance": 0.5}
@@ -327,19 +332,14 @@ def test_two_crews_of_one_project_do_not_wipe_each_other(url: str) -> None:
     assert [len(memory.list_records()) for memory in memories] == [0, 1]
 
 
-def test_a_crew_with_this_memory_writes_checkpoints(url: str, tmp_path: Path) -> None:
+def test_a_crew_with_this_memory_writes_checkpoints(url: str) -> None:
     register_botwire(url=url)
     memory = BotWireMemory(storage="botwire:geo", llm=learning())
     memory._embedder_instance = words  # a function cannot stand in a checkpoint; a provider can
-    place = CheckpointConfig(
-        location=str(tmp_path / "checkpoints"),
-        on_events=[
-            "crew_kickoff_completed"
-        ],  # the last one: crewai panics when more come meanwhile
-    )
+    provider = BotWireCheckpointProvider("checkpoints", url=url)
     memory.remember("The capital of Norway is Oslo", scope="/geo", **GIVEN)
-    crew = crew_with(memory, ScriptedModel(script=["Oslo"]), checkpoint=place)
-    crew.kickoff()
+    checkpoint = CheckpointConfig(provider=provider, location="geo")
+    crew_with(memory, ScriptedModel(script=["Oslo"]), checkpoint=checkpoint).kickoff()
     crewai_event_bus.flush()
-    (written,) = (tmp_path / "checkpoints" / "main").glob("*.json")
-    assert '"storage": "botwire:geo"' in written.read_text()
+    (written,) = provider.list_checkpoints("geo")
+    assert '"storage":"botwire:geo"' in provider.from_checkpoint(written)

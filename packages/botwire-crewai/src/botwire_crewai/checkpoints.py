@@ -24,6 +24,7 @@ from botwire.errors import NotFound
 from botwire.jsontext import decode, encode
 from botwire_crewai.place import ApiKey, Url, open_memory
 from botwire_crewai.plain import plain, without_secrets
+from botwire_crewai.steady import steady_records
 
 __all__ = ["BotWireCheckpointProvider"]
 
@@ -54,6 +55,7 @@ class BotWireCheckpointProvider(JsonProvider):
         super().__init__(**({} if namespace is None else {"namespace": namespace}), **settings)
 
     def model_post_init(self, context: Any, /) -> None:
+        steady_records()
         self._memory = open_memory(self.namespace, self.url, self.api_key, self.timeout)
 
     # -- what CrewAI calls -----------------------------------------------------------------------
