@@ -66,6 +66,13 @@ ENVIRONMENTS = {
     ),
     "F": Environment([], [], [f"{CORE}.py", f"{CORE}_content.py", f"{CORE}_functions.py"]),
 }
+# It ends at once: at a regular end Langfuse 3 waits seconds for each client that the tests made.
+PYTEST = """
+import os, pytest, sys
+status = pytest.main(sys.argv[1:])
+sys.stdout.flush()
+os._exit(status)
+"""
 CHOSEN = os.environ.get("BOTWIRE_TRACING", "A F").split()
 
 
@@ -78,7 +85,7 @@ def test_the_tests_pass_in_the_environment(name: str, tmp_path: Path) -> None:
     sources = [ROOT / "packages" / package / "src" for package in environment.packages]
     sources += [ROOT / "packages/botwire-core/src", ROOT / "server/src"]
     done = subprocess.run(
-        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *environment.tests],
+        [python, "-c", PYTEST, "-q", "-p", "no:cacheprovider", *environment.tests],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sources))},
         capture_output=True,
@@ -90,17 +97,38 @@ def test_the_tests_pass_in_the_environment(name: str, tmp_path: Path) -> None:
 
 def make(folder: Path, requirements: list[str]) -> str:
     """The Python of a new environment; packages come from uv's cache if they are all there."""
-    run(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, folder)
+    uv = find_uv_bin()
+    made = run(uv, "venv", "--quiet", "--python", sys.executable, folder)
+    assert made.returncode == 0, made.stderr
     python = str(folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
-    install = (find_uv_bin(), "pip", "install", "--quiet", "--python", python, *requirements)
-    if subprocess.run([*install, "--offline"], capture_output=True).returncode != 0:
-        run(*install)
+    install = (uv, "pip", "install", "--quiet", "--python", python, *requirements)
+    if run(*install, "--offline").returncode != 0:
+        fetched = run(*install)
+        if fetched.returncode != 0:
+            pytest.fail(
+                "no test ran: the packages of this environment are not all in uv's cache, and the"
+                f" index did not give them. Is it reachable?\n{fetched.stderr}",
+                pytrace=False,
+            )
     return python
 
 
-def run(*command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_an_index_that_cannot_be_reached_is_told_from_a_test_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    with pytest.raises(pytest.fail.Exception, match="the index did not give them") as failure:
+        make(tmp_path / "venv", ["langfuse==5.0.4"])
+    assert "127.0.0.1:9" in str(failure.value)
 
 
 def test_the_environment_of_all_other_tests_is_b() -> None:

@@ -16,6 +16,13 @@ from tracing_endpoint import Endpoint, Span
 CANARY = "canary-7f3a"
 numbers = count(1)
 
+# What was to be sent has been: at a regular end Langfuse 3 waits seconds for each of its threads.
+END = """
+import os, sys
+sys.stdout.flush()
+os._exit(0)
+"""
+
 
 class Service:
     """A fake Langfuse and the clients that were made for it."""
@@ -80,7 +87,7 @@ def _decoded(value: Any) -> Any:
 def script(source: str, endpoint: Endpoint, **environment: str) -> str:
     """What a script prints that has the process, and so the global provider, for itself."""
     done = subprocess.run(
-        [sys.executable, "-c", source],
+        [sys.executable, "-c", source + END],
         capture_output=True,
         text=True,
         timeout=100,
