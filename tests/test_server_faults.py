@@ -236,8 +236,8 @@ def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "if sys.argv[0:1] == ['-m'] or 'botwire_server' in ' '.join(sys.orig_argv):\n"
-        "    import botwire_server.protocol, botwire_server.requests\n"
-        "    botwire_server.protocol.HEAD_SECONDS = botwire_server.requests.BODY_SECONDS = 1.0\n"
+        "    from botwire_server import protocol, requests, serve\n"
+        "    protocol.HEAD_SECONDS = requests.BODY_SECONDS = serve.KEEP_ALIVE = 1.0\n"
     )
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
@@ -275,6 +275,16 @@ def test_clients_that_never_finish_are_hung_up_on_and_hold_up_nobody(
     finally:
         for connection in connections:
             connection.close()
+
+
+def test_connections_on_which_nothing_comes_are_closed(impatient: ServerProcess) -> None:
+    with connected(impatient) as fresh, connected(impatient) as used:
+        used.sendall(b"GET /memory/n/k HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert used.recv(65536).startswith(b"HTTP/1.1 404 ")
+        for connection in (fresh, used):
+            connection.settimeout(10)
+            assert connection.recv(65536) == b""
+    stands(impatient)
 
 
 def test_a_client_that_reads_nothing_holds_up_nobody(server: ServerProcess) -> None:

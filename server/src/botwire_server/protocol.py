@@ -132,6 +132,10 @@ class LimitedProtocol(HttpToolsProtocol):
         if outbox is None:
             outbox = _outboxes[self.loop] = _Outbox(self.loop)
         super().connection_made(cast("asyncio.Transport", _Writes(transport, outbox)))
+        # As after an answer: who sends nothing is hung up on, in silence, since nothing was asked.
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def data_received(self, data: bytes) -> None:
         if self._whole and (self.cycle is None or not self.cycle.more_body):  # pyright: ignore[reportUnnecessaryComparison]

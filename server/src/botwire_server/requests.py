@@ -82,16 +82,18 @@ class Request:
             raise TooSlow(f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
 
     async def _parts(self) -> bytes:
-        body = b""
+        parts: list[bytes] = []
+        length = 0
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            body = body + message.get("body", b"") if body else message.get("body", b"")
-            if len(body) > self._limit:
+            parts.append(message.get("body", b""))
+            length += len(parts[-1])
+            if length > self._limit:
                 raise self._too_large()
             if not message.get("more_body"):
-                return body
+                return b"".join(parts) if len(parts) > 1 else parts[0]
 
     def _too_large(self) -> TooLarge:
         return TooLarge(

@@ -9,8 +9,8 @@ from botwire import operations
 from botwire.errors import BotWireError, Conflict, InvalidKey, InvalidRequest, InvalidValue
 from botwire.jsontext import encode
 from botwire.memory import Memory
-from botwire.operations import MISSING
-from botwire.testing.contract.kit import unchanged
+from botwire.operations import MISSING, Entry
+from botwire.testing.contract.kit import Elapse, expired, unchanged
 
 __all__ = ["Many"]
 
@@ -136,6 +136,73 @@ class Paging:
         for options in bad:
             with pytest.raises(InvalidRequest):
                 memory.page(**options)
+
+
+class Linking:
+    def test_a_page_comes_with_the_entries_its_values_name(self, memory: Memory) -> None:
+        parts = {"part 1": [1.5, "é"], "part 2": {"links": ["part 3"]}, "part 3": 3, "part 4": 4}
+        memory.set_many(parts)
+        memory.append("list", *["x" * 300] * 40)
+        memory.set("doc 1", {"links": ["part 2", "gone", "part 1", "part 2", "list"], "n": 10**400})
+        memory.set("doc 2", {"links": ["part 1", 5, None, ["part 4"]]})
+        memory.set_many({"doc 3": ["part 4"], "doc 4": {"links": "part 4"}, "doc 5": "links"})
+        expired = memory.set_many({"part 5": 5}, ttl=60)
+        page, linked = memory.run(operations.Linked(memory.namespace, "doc "))
+        assert [(e.key, e.value) for e in page.entries] == list(memory.items("doc "))
+        assert list(linked) == ["part 2", "part 1", "list"]
+        assert {key: e.value for key, e in linked.items()} == memory.get_many(list(linked))
+        assert all(entry == memory.entry(key) for key, entry in linked.items())
+        memory.set("doc 2", {"links": list(expired)})
+        (newest,), links = _page(memory, "doc ", after="doc 3", limit=1, reverse=True)
+        assert (newest.key, list(links), links["part 5"].ttl) == ("doc 2", ["part 5"], 60)
+
+    def test_what_is_linked_and_expired_is_not_there(self, memory: Memory, elapse: Elapse) -> None:
+        memory.set("doc", {"links": ["part", "other"]})
+        memory.set("other", 1)
+        expired(memory, elapse, "part")
+        assert list(_page(memory, "doc")[1]) == ["other"]
+
+    def test_pages_with_links_are_complete_and_in_order(self, memory: Memory) -> None:
+        memory.set_many({f"doc {n}": {"links": [f"part {n}"]} for n in range(7)})
+        memory.set_many({f"part {n}": n for n in range(7)})
+        found: list[tuple[str, list[str]]] = []
+        cursor: str | None = None
+        while True:
+            page, linked = memory.run(
+                operations.Linked(memory.namespace, "doc ", after=cursor, limit=3)
+            )
+            found += [(entry.key, entry.value["links"]) for entry in page.entries]
+            assert list(linked) == [key for e in page.entries for key in e.value["links"]]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert found == [(f"doc {n}", [f"part {n}"]) for n in range(7)]
+
+    def test_links_in_a_batch_see_what_was_written_before_them(self, memory: Memory) -> None:
+        name = memory.namespace
+        _, _, (page, linked) = memory.run(
+            operations.Batch(
+                name,
+                (
+                    operations.Set(name, "doc", encode({"links": ["part"]})),
+                    operations.Append(name, "part", (encode("x" * 900),) * 9),
+                    operations.Linked(name, "doc"),
+                ),
+            )
+        )
+        assert [entry.key for entry in page.entries] == ["doc"]
+        assert linked["part"].value == ["x" * 900] * 9
+
+    def test_what_is_no_page_with_links_is_refused(self, memory: Memory) -> None:
+        bad: list[dict[str, Any]] = [{"limit": 0}, {"reverse": 1}, {"after": 5}, {"prefix": "a\0"}]
+        for options in bad:
+            with pytest.raises(InvalidRequest):
+                operations.Linked(memory.namespace, **options)
+
+
+def _page(memory: Memory, prefix: str, **options: Any) -> tuple[list[Entry], dict[str, Entry]]:
+    page, linked = memory.run(operations.Linked(memory.namespace, prefix, **options))
+    return page.entries, linked
 
 
 FAILING: dict[str, Callable[[Any], None]] = {
@@ -305,5 +372,5 @@ class Batching:
         assert len(memory.list_keys("k")) == 1500
 
 
-class Many(ManyKeys, Paging, Batching):
+class Many(ManyKeys, Paging, Linking, Batching):
     pass

@@ -1,0 +1,39 @@
+"""How a request's body is read."""
+
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+
+from botwire.errors import TooLarge
+from botwire_server.requests import Request
+
+JSON = [(b"content-type", b"application/json")]
+SCOPE = {"method": "PUT", "raw_path": b"/", "query_string": b"", "headers": JSON}
+
+
+def uploaded(parts: int, size: int, limit: int) -> Request:
+    """A request whose body comes in so many parts."""
+    left = iter(range(parts - 1, -1, -1))
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"x" * size, "more_body": next(left) > 0}
+
+    return Request(SCOPE, receive, limit)
+
+
+async def test_a_body_in_many_parts_costs_no_more_than_its_length() -> None:
+    began = time.monotonic()
+    body = await uploaded(32_000, 1000, 32_000_000).text()
+    assert time.monotonic() - began < 2
+    assert len(body) == 32_000_000
+
+
+@pytest.mark.parametrize(("parts", "size"), [(1, 1001), (11, 100), (1001, 1)])
+async def test_a_body_that_is_too_large_is_refused_whatever_its_parts(
+    parts: int, size: int
+) -> None:
+    with pytest.raises(TooLarge):
+        await uploaded(parts, size, 1000).text()
+    assert await uploaded(1000, 1, 1000).text() == "x" * 1000
