@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from telemetry_kit import ScriptedServer, in_process
@@ -44,6 +46,17 @@ def test_an_observer_sees_what_is_raised(seen: list[Call], botwire_memory: Memor
         botwire_memory.set("a", 2, if_version=0)
     assert seen[-1].error is raised.value
     assert seen[-1].reply is seen[-1].result is None
+
+
+async def test_an_observer_that_fails_disturbs_no_asynchronous_operation(
+    seen: list[Call],
+) -> None:
+    memory = AsyncMemory("disturbed", url="memory://")
+    for observer in OBSERVERS:
+        with telemetry.spans_by(observer):
+            await memory.set("a", 1)
+            assert await memory.get("a") == 1
+    assert len(seen) == 2 * len(OBSERVERS)
 
 
 async def test_asynchronous_operations_are_observed_the_same(seen: list[Call]) -> None:
@@ -119,7 +132,30 @@ def never_ends(call: Call) -> Generator[None]:
         yield
 
 
-@pytest.mark.parametrize("observer", [fails_before, fails_after, not_interested, never_ends])
+def no_generator(call: Call) -> Any:
+    return call
+
+
+@dataclass  # which makes it unhashable
+class Unhashable:
+    where: str = "here"
+
+    def __call__(self, call: Call) -> Generator[None]:
+        yield
+        raise ZeroDivisionError(self.where)
+
+
+OBSERVERS = [
+    fails_before,
+    fails_after,
+    not_interested,
+    never_ends,
+    no_generator,
+    Unhashable(),
+]
+
+
+@pytest.mark.parametrize("observer", OBSERVERS)
 def test_no_observer_disturbs_an_operation_or_another_observer(
     observer: telemetry.Observer, seen: list[Call], botwire_memory: Memory
 ) -> None:

@@ -422,6 +422,20 @@ def test_opentelemetry_s_own_variable_switches_the_spans_off() -> None:
     assert in_process(APPLICATION.replace("EXPECTED", "0"), **off).strip() == "[]"
 
 
+def test_a_provider_that_cannot_be_made_breaks_no_operation_and_is_told_once() -> None:
+    script = """
+import logging, sys
+logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stdout)
+from opentelemetry import trace
+from botwire import Memory
+memory = Memory("m", url="memory://")
+print([memory.set("a", 1), memory.get("a")])
+"""
+    told = in_process(script, OTEL_PYTHON_TRACER_PROVIDER="nonsense")
+    assert told.splitlines()[-1] == "[1, 1]"
+    assert told.count("botwire.telemetry: 'OpenTelemetry' failed") == 1
+
+
 def test_configure_changes_what_the_spans_of_the_process_record() -> None:
     script = APPLICATION.replace("EXPECTED", "1").replace(
         'memory.set("after", 1)',

@@ -120,13 +120,13 @@ class Watching(Generic[Subject]):
 
 
 _END = object()
-_reported: set[Any] = set()
+_reported: dict[int, Any] = {}  # by id, because an observer need not be hashable
 
 
 def _report(observer: Any, failure: Exception) -> None:
     """Log what an observer raised, once for each: it would otherwise do so with every operation."""
-    if observer not in _reported:
-        _reported.add(observer)
+    if id(observer) not in _reported:
+        _reported[id(observer)] = observer  # kept, so that no other gets its id
         log.error("%r failed; the operation was not affected", observer, exc_info=failure)
 
 
@@ -181,8 +181,18 @@ def _observers() -> tuple[Observer, ...]:
     here = _here.get()
     if here is _NOBODY:
         return ()
-    maker = here or _maker or (_opentelemetry() if _default else None)
+    maker = here or _maker or (_default_maker() if _default else None)
     return (maker, *_watchers) if maker else _watchers
+
+
+def _default_maker() -> Observer | None:
+    global _default
+    try:
+        return _opentelemetry()
+    except Exception as failure:  # what the environment names as its provider cannot be made
+        _default = False
+        _report("OpenTelemetry", failure)
+        return None
 
 
 def _opentelemetry() -> Observer | None:
