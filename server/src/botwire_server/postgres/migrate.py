@@ -6,13 +6,18 @@ older servers could not bear begins the next hundred, and they then refuse the d
 """
 
 from importlib.resources import files
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString, NamedTuple, cast
 
+import psycopg
 from psycopg import Connection, errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from botwire.errors import Unavailable
+from botwire.runners import public_url
+from botwire_server.postgres.failures import failure
+from botwire_server.postgres.pool import PARAMETERS, split_url
 
-__all__ = ["migrate", "migrations"]
+__all__ = ["Migrated", "migrate", "migrate_database", "migrations"]
 
 # An arbitrary number that names the lock; it ends with the transaction.
 _LOCK: LiteralString = "SELECT pg_advisory_xact_lock(7014202621)"
@@ -65,6 +70,30 @@ def migrate(connection: Connection[Any]) -> list[str]:
                 "INSERT INTO botwire.migrations (number, name) VALUES (%s, %s)", [number, name]
             )
     return [name for _, name, _ in missing]
+
+
+class Migrated(NamedTuple):
+    """The names of the migrations that were applied, and the number of the schema there is now."""
+
+    applied: list[str]
+    number: int
+
+
+def migrate_database(url: str) -> Migrated:
+    """Bring the database at `url` up to date, however long that takes.
+
+    Servers do it, too, when they start; there a statement may take some seconds only, which is not
+    enough to change large tables.
+
+    Raises:
+        StorageFull, Unavailable: nothing was changed.
+    """
+    conninfo = make_conninfo("", **{**PARAMETERS, **conninfo_to_dict(split_url(url)[0])})
+    try:
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            return Migrated(migrate(connection), _number(connection))
+    except psycopg.Error as error:
+        raise failure(error, public_url(url)) from error
 
 
 def _number(connection: Connection[Any]) -> int:
