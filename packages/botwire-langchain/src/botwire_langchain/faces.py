@@ -5,6 +5,7 @@ results, see `botwire.handle`); `drive` and `adrive` are all that differs betwee
 """
 
 from collections.abc import Generator
+from contextlib import closing
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
@@ -43,11 +44,16 @@ class Faces:
         return self._given if isinstance(self._given, AsyncMemory) else self._given.to_async()
 
     def drive(self, flow: Flow[T]) -> T:
-        """Run what the flow yields and return what it returns; a lost race is raised in it."""
-        return self.sync.drive(flow)
+        """Run what the flow yields and return what it returns; a lost race is raised in it.
+
+        When anything else ends it, its `finally` blocks run at once.
+        """
+        with closing(flow):
+            return self.sync.drive(flow)
 
     async def adrive(self, flow: Flow[T]) -> T:
-        return await self.awaited.drive(flow)
+        with closing(flow):
+            return await self.awaited.drive(flow)
 
     def close(self) -> None:
         """Give the connection back; what is used afterwards raises `Closed`."""

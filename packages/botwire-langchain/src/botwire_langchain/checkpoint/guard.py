@@ -21,6 +21,7 @@ from botwire.errors import BotWireError
 from botwire.jsontext import Json, encode
 from botwire.operations import Batch, Clear, Entry, Expect, Expire, Head, Operation, Set, Touch
 from botwire_langchain.checkpoint.layout import everything, guard_key
+from botwire_langchain.checkpoint.together import Together
 from botwire_langchain.faces import Flow
 
 __all__ = ["Guard", "StaleWriteOwner"]
@@ -67,6 +68,7 @@ class Guard:
     refresh_on_read: bool = False
     claims: Mapping[str, int] = field(default_factory=dict[str, int])
     lives: dict[str, Life] = field(default_factory=dict[str, Life])
+    together: Together = field(default_factory=Together)
     _lock: Any = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -176,7 +178,7 @@ class Guard:
                 entry = yield Head(self.namespace, key)
             else:
                 claims = {**self.claims, thread: results[-1].version}
-                return replace(self, claims=claims, lives={})
+                return replace(self, claims=claims, lives={}, together=Together())
 
     def check(self, thread: str) -> Flow[None]:
         """Raise StaleWriteOwner if this writer claimed the thread and no longer owns it."""

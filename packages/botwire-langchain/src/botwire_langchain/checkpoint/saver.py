@@ -26,6 +26,7 @@ from botwire_langchain.checkpoint.codec import Codec, strict_serializer
 from botwire_langchain.checkpoint.guard import Guard
 from botwire_langchain.checkpoint.heads import Heads
 from botwire_langchain.checkpoint.threads import Threads
+from botwire_langchain.checkpoint.together import AWAITED, BLOCKING, Pace
 from botwire_langchain.checkpoint.upkeep import (
     copy_thread,
     delete_for_runs,
@@ -159,7 +160,8 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         Raises:
             StaleWriteOwner: this writer claimed the thread, and another one did since.
         """
-        return self._faces.drive(self._put(config, checkpoint, metadata, new_versions))
+        flow = self._put(config, checkpoint, metadata, new_versions, BLOCKING)
+        return self._faces.drive(flow)
 
     async def aput(
         self,
@@ -168,7 +170,8 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        return await self._faces.adrive(self._put(config, checkpoint, metadata, new_versions))
+        flow = self._put(config, checkpoint, metadata, new_versions, AWAITED)
+        return await self._faces.adrive(flow)
 
     def _put(
         self,
@@ -176,9 +179,10 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
+        pace: Pace,
     ) -> Flow[RunnableConfig]:
         kept = get_serializable_checkpoint_metadata(config, metadata)
-        return self._threads.put(config, checkpoint, kept, new_versions)
+        return self._threads.put(config, checkpoint, kept, new_versions, pace)
 
     def put_writes(
         self,
@@ -187,8 +191,13 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Save what a task wrote; one round trip. Saving it again changes nothing."""
-        self._faces.drive(self._threads.put_writes(config, writes, task_id, task_path))
+        """Save what a task wrote. Saving it again changes nothing.
+
+        It takes one round trip at the most: calls that come while another one for the thread is
+        under way share the next, or that of a checkpoint.
+        """
+        flow = self._threads.put_writes(config, writes, task_id, task_path, BLOCKING)
+        self._faces.drive(flow)
 
     async def aput_writes(
         self,
@@ -197,7 +206,8 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        await self._faces.adrive(self._threads.put_writes(config, writes, task_id, task_path))
+        flow = self._threads.put_writes(config, writes, task_id, task_path, AWAITED)
+        await self._faces.adrive(flow)
 
     # -- removing and copying --------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -31,6 +32,7 @@ from botwire_langchain.checkpoint.listing import (
     of_thread,
 )
 from botwire_langchain.checkpoint.reading import find
+from botwire_langchain.checkpoint.together import Pace
 from botwire_langchain.checkpoint.upkeep import REASON, run_entry
 from botwire_langchain.checkpoint.values import Ref, Writer, settle
 from botwire_langchain.faces import Flow
@@ -119,7 +121,20 @@ class Threads:
         checkpoint: Checkpoint,
         metadata: Mapping[str, Any],
         new: Mapping[str, Any],
+        pace: Pace,
     ) -> Flow[RunnableConfig]:
+        with self.guard.together.waiting(thread_of(config), pace) as along:
+            yield from self._put(config, checkpoint, metadata, new, along)
+        return Place.of(config).config(checkpoint["id"])
+
+    def _put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: Mapping[str, Any],
+        new: Mapping[str, Any],
+        along: Sequence[Operation],
+    ) -> Flow[None]:
         place, parent = Place.of(config), id_of(config)
         head = self.heads.get(place)
         for attempt in range(TRIES):
@@ -128,7 +143,7 @@ class Threads:
             writer = Writer(self.namespace, self.codec, self.guard.entry_ttl)
             refs = dict(self._refs(place, parent, checkpoint, new, head, writer, salt))
             document = Document.make(place, parent, checkpoint, metadata, refs, self.codec)
-            saving = [*writer.operations, *self._saving(document)]
+            saving = [*along, *writer.operations, *self._saving(document)]
             try:
                 results = yield from self.guard.write(place.thread, saving)
             except Conflict:
@@ -138,8 +153,7 @@ class Threads:
             entries = {entry.key: entry for entry in results if isinstance(entry, Entry)}
             known = Head(document.id, checkpoint["channel_versions"], settle(refs, entries))
             self.heads.keep(place, known)
-            break
-        return place.config(checkpoint["id"])
+            return
 
     def _refs(
         self,
@@ -171,13 +185,19 @@ class Threads:
             yield run_entry(self.namespace, document.run, document.place.thread, ttl)
 
     def put_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, path_: str
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        path_: str,
+        pace: Pace,
     ) -> Flow[None]:
         place = Place.of(config)
         items = tuple(map(encode, write_items(writes, task_id, path_, self.codec)))
         key = place.writes(configurable(config)["checkpoint_id"])
         append = Append(self.namespace, key, items, ttl=self.guard.entry_ttl)
-        yield from self.guard.write_anyway(place.thread, [append])
+        send = partial(self.guard.write_anyway, place.thread)
+        yield from self.guard.together.write(place.thread, append, pace, send)
 
 
 def _version_name(version: Any, checkpoint_id: str) -> str:

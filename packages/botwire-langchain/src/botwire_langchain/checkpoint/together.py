@@ -1,0 +1,165 @@
+"""Writes that wait for the same thread travel together, in one request.
+
+LangGraph saves the writes of each task by a call of its own when the task ends, and the checkpoint
+right after the last of them.
+
+- A write that finds none under way is sent at once. A checkpoint is always sent at once.
+- A write that finds another one under way waits until that is done, or until a checkpoint is sent;
+  then all that wait by then are sent together.
+- A call returns when what it wrote is kept. What failed together each caller tries alone, so that
+  each gets its own error; writing twice changes nothing.
+- Calls that block wait for such calls only, and tasks for tasks of their own event loop: nobody
+  waits for what cannot go on before he does.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from botwire.forks import watch
+from botwire.operations import Append, Operation
+from botwire_langchain.faces import Flow
+
+__all__ = ["AWAITED", "BLOCKING", "Pace", "Together"]
+
+LARGE = 200_000  # a write of more bytes gains nothing by company
+PORTION = 1_000_000  # bytes that are taken along at most
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a flow waits: blocking or awaiting. It yields what these give.
+
+    Attributes:
+        home: what its callers have in common with those they may wait for.
+        pause: lets everybody go on who can go on now, and no longer.
+        wait: for a future, and gives its result.
+    """
+
+    home: Callable[[], object]
+    pause: Callable[[], Any]
+    wait: Callable[[Future[Any]], Any]
+
+
+async def _turn() -> None:
+    # LangGraph hands in a checkpoint at most one turn of the event loop after the last write.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+BLOCKING = Pace(lambda: None, lambda: time.sleep(0), Future[Any].result)
+AWAITED = Pace(asyncio.get_running_loop, _turn, asyncio.wrap_future)
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    """A write that waits, until it is `called` (to lead, or because it was sent) and `kept`."""
+
+    append: Append
+    size: int
+    called: Future[None] = field(default_factory=Future[None])
+    kept: Future[bool] = field(default_factory=Future[bool])
+
+    def __post_init__(self) -> None:
+        # A caller that is cancelled must not take the futures from those who set them.
+        self.called.set_running_or_notify_cancel()
+        self.kept.set_running_or_notify_cancel()
+
+    def settle(self, kept: bool) -> None:
+        self.kept.set_result(kept)
+        if not self.called.done():
+            self.called.set_result(None)
+
+
+@dataclass(slots=True)
+class _Line:
+    """The one whose request is under way, and those who wait for it."""
+
+    leader: _Write
+    waiting: list[_Write]
+
+    def take(self) -> list[_Write]:
+        size = count = 0
+        while count < len(self.waiting) and size + self.waiting[count].size <= PORTION:
+            size += self.waiting[count].size
+            count += 1
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        return taken
+
+
+Send = Callable[[Sequence[Operation]], Flow[Any]]
+
+
+class Together:
+    """The writes of one saver that are under way or wait, by thread."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[object, str], _Line] = {}
+        self._lock = threading.Lock()
+        watch(self)
+
+    def write(self, thread: str, append: Append, pace: Pace, send: Send) -> Flow[None]:
+        """Have a write sent, by itself or with others; `send` is the flow that sends."""
+        size = sum(map(len, append.items))
+        if size > LARGE:
+            yield from send([append])
+            return
+        key, mine = (pace.home(), thread), _Write(append, size)
+        line = self._enter(key, mine)
+        try:
+            yield pace.pause() if line.leader is mine else pace.wait(mine.called)
+            if line.leader is mine:
+                with self.waiting(thread, pace) as appends:
+                    if appends:
+                        yield from send(appends)
+        finally:
+            self._leave(key, line, mine)
+        kept: bool = yield pace.wait(mine.kept)  # a checkpoint may have taken it along
+        if not kept:
+            yield from send([append])
+
+    @contextmanager
+    def waiting(self, thread: str, pace: Pace) -> Generator[list[Append]]:
+        """What waits for a thread, to be sent in the block; if that fails, nothing was."""
+        with self._lock:
+            line = self._lines.get((pace.home(), thread))
+            taken = line.take() if line else []
+        kept = False
+        try:
+            yield [write.append for write in taken]
+            kept = True
+        finally:
+            for write in taken:
+                write.settle(kept)
+
+    def _enter(self, key: tuple[object, str], mine: _Write) -> _Line:
+        with self._lock:
+            line = self._lines.setdefault(key, _Line(mine, []))
+            line.waiting.append(mine)
+            return line
+
+    def _leave(self, key: tuple[object, str], line: _Line, mine: _Write) -> None:
+        """Whatever became of it: it no longer waits, and if it led, the next one does."""
+        with self._lock:
+            if mine in line.waiting:
+                line.waiting.remove(mine)
+            if line.leader is not mine:
+                return
+            if line.waiting:
+                line.leader = line.waiting[0]
+                line.leader.called.set_result(None)
+            else:
+                del self._lines[key]
+
+    def before_fork(self) -> None:
+        self._lock.acquire()
+
+    def after_fork(self, child: bool) -> None:
+        if child:  # what was under way there is not here
+            self._lines.clear()
+        self._lock.release()
