@@ -1,7 +1,8 @@
 """What every request passes on its way to the store: the key, the limits, the right thread.
 
-Small reads run in line on the event loop, which is cheaper than handing them to a thread; whatever
-needs a snapshot or may be large runs in a thread; writes go through the group-committing writer.
+Small reads run in line on the event loop, which is cheaper than handing them to a thread, or in
+groups where the store is across a network; whatever needs a snapshot or may be large runs in a
+thread; writes go through the group-committing writer.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from botwire.jsontext import write
 from botwire.operations import Operation, Usage
 from botwire.stores.base import Escalate, Mode
 from botwire.stores.store import Once, Store
+from botwire_server.gather import GroupReader
 from botwire_server.keys import Key, KeyFile
 from botwire_server.metrics import Metrics
 from botwire_server.requests import Request
@@ -40,6 +42,7 @@ class Service:
         self.metrics = Metrics()
         self.keys = KeyFile(settings.api_keys) if settings.api_keys else None
         self.reader = TurnReader(store)
+        self.gathering = GroupReader(store)
         self.writer = Writer(store, self.metrics, self.reader.end)
         self._guards_host = self.keys is None and not settings.open
         self._good_hosts: set[bytes] = set()
@@ -78,12 +81,18 @@ class Service:
             self._good_hosts.add(host)
 
     async def _read(self, operation: Operation) -> Any:
-        if operation.mode is Mode.POINT and self.store.reads_in_line:
+        mode = operation.mode
+        if mode is Mode.POINT:
             try:
-                return self.reader.read(operation)
-            except Escalate:  # large, in chunks, or sliding
-                pass
-        return await asyncio.to_thread(_read_in_thread, self.store, operation)
+                if self.store.reads_in_line:
+                    return self.reader.read(operation)
+                if self.store.reads_together and len(operation.keys) == 1:
+                    return await self.gathering.read(operation)
+            except Escalate as needed:  # large, in chunks, or sliding
+                if needed.mode is Mode.WRITE:
+                    raise
+                mode = needed.mode
+        return await asyncio.to_thread(_read_in_thread, self.store, operation, mode)
 
     async def quota_headers(self, namespace: str) -> list[tuple[bytes, bytes]]:
         """RateLimit fields (draft-ietf-httpapi-ratelimit-headers) of a namespace with quotas."""
@@ -129,6 +138,7 @@ class Service:
         """Finish the writes that were taken on, then close the store."""
         await self.writer.close()
         self.reader.end()
+        await self.gathering.close()
         await asyncio.to_thread(self.store.close)
 
 
@@ -137,9 +147,9 @@ def _host_name(host: str) -> str:
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
-def _read_in_thread(store: Store, operation: Operation) -> Any:
+def _read_in_thread(store: Store, operation: Operation, mode: Mode) -> Any:
     try:
-        return store.read(operation, operation.mode)
+        return store.read(operation, mode)
     except Escalate as needed:
         if needed.mode is Mode.WRITE:
             raise

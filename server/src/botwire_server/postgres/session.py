@@ -52,19 +52,23 @@ class PostgresSession:
 
     # -- beginning -----------------------------------------------------------------------------
 
-    def load(self, namespace: str, keys: Sequence[str]) -> None:
-        """Read the time and these rows, for a transaction that only reads."""
-        if not keys:
-            return self._time(self._one(sql.NOW))
-        if len(keys) == 1:
-            found = self._all(sql.READ, namespace, keys[0])
+    def load(self, places: Sequence[Place], *, small: bool = False) -> None:
+        """Read the time and these rows, for a transaction that only reads.
+
+        `small`: where several are read, large values are left out: they are '' then.
+        """
+        if not places:
+            self._time(self._one(sql.NOW))
+            return
+        if len(places) == 1:
+            found = self._all(sql.READ, *places[0])
         else:
-            found = self._all(sql.READ_MANY, texts(list(dict.fromkeys(keys))), namespace)
-        self._rows.update(((namespace, key), None) for key in keys)
-        for _, *row in found:
-            if row[0] is not None:
-                self._rows[namespace, row[0]] = Row._make(row)
-        return self._time(found[0])
+            places = list(dict.fromkeys(places))
+            names, keys = zip(*places, strict=True)
+            query = sql.READ_SMALL if small else sql.READ_MANY
+            found = self._all(query, texts(names), texts(keys))
+        self._keep_rows(places, [row[1:] for row in found if row[1] is not None])
+        self._time(found[0])
 
     def hold(
         self, names: Sequence[str], places: Iterable[Place], onces: Iterable[Place], wait: bool

@@ -26,6 +26,7 @@ __all__ = [
     "PUSH_TIME",
     "READ",
     "READ_MANY",
+    "READ_SMALL",
     "RECALL",
     "RECALL_MANY",
     "REMEMBER",
@@ -82,11 +83,15 @@ PUSH_TIME: LiteralString = """UPDATE botwire.time
 
 _COLUMNS: LiteralString = """e.key, e.value, e.version, e.bytes, e.created_at, e.updated_at,
     e.expires_at, e.ttl, e.sliding, e.head, e.mid, e."end" """
-READ: LiteralString = f"""SELECT {_TIME}, {_COLUMNS} FROM botwire.time t
+READ: LiteralString = f"""SELECT {_TIME}, e.namespace, {_COLUMNS} FROM botwire.time t
     LEFT JOIN botwire.entries e ON e.namespace = %s AND e.key = %s"""
-READ_MANY: LiteralString = f"""SELECT {_TIME}, {_COLUMNS} FROM botwire.time t
-    LEFT JOIN (unnest(%s::text[]) AS wanted (key)
-        JOIN botwire.entries e ON e.namespace = %s AND e.key = wanted.key) ON true"""
+READ_MANY: LiteralString = f"""SELECT {_TIME}, e.namespace, {_COLUMNS} FROM botwire.time t
+    LEFT JOIN (unnest(%s::text[], %s::text[]) AS wanted (namespace, key)
+        JOIN botwire.entries e ON e.namespace = wanted.namespace AND e.key = wanted.key) ON true"""
+# Large values are left out and read one by one: a group of them would fill the memory.
+READ_SMALL: LiteralString = READ_MANY.replace(
+    "e.value", "CASE WHEN octet_length(e.value) <= 65536 THEN e.value ELSE '' END", 1
+)
 ROWS: LiteralString = f"""SELECT e.namespace, {_COLUMNS}
     FROM unnest(%s::text[], %s::text[]) AS wanted (namespace, key)
     JOIN botwire.entries e ON e.namespace = wanted.namespace AND e.key = wanted.key"""

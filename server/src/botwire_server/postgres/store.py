@@ -63,6 +63,7 @@ class PostgresStore(Store):
     """
 
     lanes: ClassVar[int] = LANES
+    reads_together: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -164,8 +165,27 @@ class PostgresStore(Store):
 
     def _read(self, operation: "Operation", mode: Mode) -> Any:
         with self._transaction(mode) as session:
-            session.load(operation.namespace, operation.keys)
+            session.load([(operation.namespace, key) for key in operation.keys])
             return operation.apply(self.space(session, operation.namespace, mode))
+
+    def read_together(self, tickets: Sequence[Ticket]) -> None:
+        self._tried(lambda: self._read_group(tickets))
+
+    def _read_group(self, tickets: Sequence[Ticket]) -> None:
+        with self._transaction(Mode.POINT) as session:
+            places = [(t.operation.namespace, t.operation.keys[0]) for t in tickets]
+            session.load(places, small=True)
+            for ticket in tickets:
+                try:
+                    ticket.reply = self._apply_read(session, ticket.operation)
+                except Exception as error:  # its own: all rows are here, so nothing more is sent
+                    ticket.fail(error)
+
+    def _apply_read(self, session: PostgresSession, operation: "Operation") -> Any:
+        row = session.row(operation.namespace, operation.keys[0])
+        if row is not None and not row.value:
+            raise Escalate(operation.mode)  # too large to be read with others
+        return operation.apply(self.space(session, operation.namespace, Mode.POINT))
 
     def namespaces(self, after: str = "", limit: int = 1000) -> list[str]:
         return self._tried(lambda: self._namespaces(after, limit))
@@ -253,7 +273,7 @@ class PostgresStore(Store):
 
     def _forget(self) -> tuple[list[tuple[str, Any]], int]:
         with self._transaction(Mode.POINT) as session:
-            session.load("", ())
+            session.load([])
             session.wire.ask(sql.NOTE_TIME, end=True)
             expired = session.expired(session.now, SWEEP_ROWS, None)
             return expired, session.forget_replies(session.now, SWEEP_ROWS)

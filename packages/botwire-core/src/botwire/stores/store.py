@@ -95,6 +95,9 @@ class Store(ABC):
     reads_in_line: ClassVar[bool] = False
     """Whether a single read is so quick that an event loop may do it itself."""
 
+    reads_together: ClassVar[bool] = False
+    """Whether single reads are best done several at a time, by `read_together`."""
+
     lanes: ClassVar[int] = 1
     """How many groups of writes it commits at a time; a namespace should be in one of them."""
 
@@ -154,6 +157,10 @@ class Store(ABC):
         """Apply an operation that changes nothing, or raise `Escalate`."""
         with self.session(mode) as session:
             return operation.apply(self.space(session, operation.namespace, mode))
+
+    def read_together(self, tickets: Sequence[Ticket]) -> None:
+        """Apply operations on one key each; what one of them meets becomes its ticket's error."""
+        raise NotImplementedError
 
     def space(self, session: Session, namespace: str, mode: Mode) -> Space:
         return Space(session, namespace, mode, self.clock(), self.limits)
