@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from langfuse import get_client, observe, propagate_attributes
 from langfuse_kit import CANARY, Service, observed
+from opentelemetry import context
 from tracing_endpoint import Endpoint
 
 import botwire_langfuse
 from botwire import AsyncMemory, Conflict, Memory, telemetry
 from botwire.errors import WrongType
 from botwire.testing import ServerProcess
+from botwire_langfuse import traced_memory
 
 
 @pytest.fixture(autouse=True)
@@ -223,6 +225,34 @@ def test_without_a_client_operations_go_on_unseen(service: Service, botwire_memo
     botwire_memory.set("plan", 1)
     assert botwire_memory.get("plan") == 1
     assert not service.endpoint.requests
+
+
+def test_nothing_is_observed_where_instrumentation_is_suppressed(
+    service: Service, botwire_memory: Memory
+) -> None:
+    token = context.attach(context.set_value("suppress_instrumentation", True))
+    try:
+        botwire_memory.get("plan")
+        with traced_memory("block"):
+            botwire_memory.get("plan")
+    finally:
+        context.detach(token)
+    assert not service.spans()
+
+
+def test_no_baggage_is_sent_to_the_server(service: Service) -> None:
+    """Langfuse puts users into it, if it is told to; any other library would send that along."""
+    with (
+        Endpoint(lambda _: (200, None)) as server,
+        Memory("ada", url=server.url) as memory,
+        propagate_attributes(user_id="ada@example.com", as_baggage=True),
+        get_client().start_as_current_observation(name="agent"),
+    ):
+        memory.get("plan")
+    (request,) = server.requests
+    assert request.headers["traceparent"].split("-")[2] == service.span("botwire.get").span_id
+    assert "baggage" not in request.headers
+    assert "ada@" not in server.everything()
 
 
 def test_nothing_is_observed_where_telemetry_is_disabled(

@@ -78,6 +78,8 @@ two.flush()
         ("two", "botwire.set"),
     }
     assert len(endpoint.spans()) == 4
+    to = {span.name: span.request.headers["authorization"] for span in endpoint.spans()}
+    assert to["one"] == to["botwire.get"] != to["two"] == to["botwire.set"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from langfuse import Langfuse
 from langfuse_kit import CANARY, Service, observed
 
 import botwire_langfuse
@@ -53,6 +54,65 @@ async def test_coroutine_functions_and_both_kinds_of_generators_work(
     parents = [span.parent for span in service.spans() if span.name == "botwire.get"]
     assert parents == ["coroutine", "generator", "generator", "stream", "stream"]
     assert not [span for span in service.spans() if span.name == "botwire.exists"]
+
+
+async def test_a_generator_that_is_not_taken_to_its_end_is_no_error(
+    service: Service, botwire_memory: Memory
+) -> None:
+    memory = botwire_memory.to_async()
+
+    @traced_memory
+    def endless() -> Iterator[int]:
+        while True:
+            yield botwire_memory.increment("n")
+
+    @traced_memory
+    async def endless_later() -> AsyncIterator[int]:
+        while True:
+            yield await memory.increment("n")
+
+    def around_a_block() -> Iterator[int]:
+        with traced_memory("block"):
+            yield botwire_memory.increment("n")
+
+    running, block, later = endless(), around_a_block(), endless_later()
+    assert (next(running), next(block), await anext(later)) == (1, 2, 3)
+    running.close(), block.close()  # type: ignore[attr-defined]
+    await later.aclose()  # type: ignore[attr-defined]
+    botwire_memory.get("n")  # theirs no more
+    found = {span.name: span for span in service.spans() if "endless" in span.name}
+    assert found.keys() == {"endless", "endless_later"}
+    for name in ("endless", "endless_later", "block"):
+        assert observed(service.span(name)) == {"type": "span"}
+    parents = [span.parent for span in service.spans() if span.name == "botwire.increment"]
+    assert parents == ["endless", "block", "endless_later"]
+    assert not [span for span in service.spans() if span.name == "botwire.get"]
+
+
+@pytest.mark.parametrize("broken", ["redact", "client"])
+async def test_what_fails_in_observing_changes_nothing(
+    broken: str, service: Service, botwire_memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    if broken == "client":
+        monkeypatch.setattr(Langfuse, "start_as_current_observation", fails)
+    traced = traced_memory(capture_content=True, redact=fails)
+
+    @traced
+    def recall(key: str) -> Any:
+        return botwire_memory.get(key, "none")
+
+    @traced
+    async def recall_later(key: str) -> Any:
+        raise LookupError(botwire_memory.get(key, "none"))
+
+    assert recall("plan") == "none"
+    with pytest.raises(LookupError, match="none"):
+        await recall_later("plan")
+    with pytest.raises(KeyError), traced:
+        raise KeyError("plan")
 
 
 def test_a_block_is_an_observation_that_can_be_written_to(

@@ -5,13 +5,14 @@ What happens inside shows below it, whether or not the whole process is instrume
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, TypeVar, cast, overload
 
 from langfuse import Langfuse, propagate_attributes
 
 from botwire import otel, telemetry
+from botwire.telemetry import Watching
 from botwire.telemetry.content import Content
 from botwire.telemetry.functions import Invocation, watched
 from botwire_langfuse.observations import Observations, current
@@ -75,6 +76,14 @@ def traced_memory(
     return traced(name) if callable(name) else traced
 
 
+@dataclass(slots=True, eq=False)
+class Block:
+    """One run of a block, and the observation it was given."""
+
+    observation: Any = None
+    error: BaseException | None = None
+
+
 class Traced:
     """What `traced_memory` gives: a decorator and a context manager in one."""
 
@@ -85,7 +94,7 @@ class Traced:
         self._shared = {name: value for name, value in options.items() if value is not None}
         self._made_from: Observations | None = None
         self._observations: Observations | None = None
-        self._block: tuple[ExitStack, Any] | None = None
+        self._block: Watching[Block] | None = None
 
     def __call__(self, function: Function) -> Function:
         return watched(function, self._observe)
@@ -94,10 +103,11 @@ class Traced:
         """The observation, or None where Langfuse is not in use."""
         if self._block is not None:
             raise RuntimeError("this block is under way; call traced_memory() anew for another")
-        stack = ExitStack()
-        observation = stack.enter_context(self._observation(self._name or "memory", None))
-        self._block = stack, observation
-        return observation
+        block = Block()
+        watching = Watching(block, (self._observe_block,))
+        watching.__enter__()
+        self._block = watching
+        return block.observation
 
     def __exit__(
         self,
@@ -105,12 +115,11 @@ class Traced:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._block is None:
-            return
-        (stack, observation), self._block = self._block, None
-        if error is not None and observation is not None:
-            observation.update(**self._failure(error))
-        stack.close()  # Langfuse is not shown the error: it would record its text
+        if self._block is not None:
+            watching, self._block = self._block, None
+            if isinstance(error, GeneratorExit):  # of a generator that nobody iterates any more
+                kind = error = trace = None
+            watching.__exit__(kind, error, trace)
 
     def _makes(self) -> Observations:
         """What `instrument` set up, with what was said here instead of what was said there."""
@@ -139,6 +148,12 @@ class Traced:
                 stack.enter_context(propagate_attributes(**self._shared))
             start = cast("Any", client.start_as_current_observation)
             yield stack.enter_context(start(name=name, as_type=self._type, input=given))
+
+    def _observe_block(self, block: "Block") -> Generator[None]:
+        with self._observation(self._name or "memory", None) as block.observation:
+            yield
+            if block.observation is not None and block.error is not None:
+                block.observation.update(**self._failure(block.error))
 
     def _observe(self, invocation: Invocation) -> Generator[None]:
         content = self._makes().content
