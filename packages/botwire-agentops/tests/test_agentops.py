@@ -60,6 +60,74 @@ def test_operations_arrive_as_tools_below_what_called_them(service: Endpoint) ->
     assert CANARY not in service.everything()
 
 
+EVERYTHING = f"""
+from botwire import Conflict
+from botwire.errors import WrongType
+
+def refused(operation, *args, **options):
+    try:
+        operation(*args, **options)
+    except (Conflict, WrongType):
+        return
+    raise AssertionError("it was to fail")
+
+@botwire_agentops.record_tool("stream")
+def stream(secret):
+    while True:
+        yield memory.get("a")
+
+@botwire_agentops.record_function
+def fails(secret):
+    raise LookupError(secret)
+
+with agentops.start_trace("run"):
+    memory.set("a", {{"secret": "{CANARY}"}})
+    memory.append("list", "{CANARY}")
+    memory.merge("a", {{"more": "{CANARY}"}})
+    memory.set_many({{"b": "{CANARY}"}})
+    memory.get("a"), memory.entry("a"), memory.tail("list", 1), memory.get_many(["a", "b"])
+    list(memory.items())
+    memory.update("a", lambda value: value)
+    refused(memory.set, "a", "{CANARY}", if_version=0)
+    refused(memory.increment, "b")
+    with memory.batch() as batch:
+        batch.set("c", "{CANARY}")
+        batch.pop("c")
+    running = stream("{CANARY}")
+    next(running)
+    running.close()
+    try:
+        fails("{CANARY}")
+    except LookupError:
+        pass
+"""
+
+
+def test_no_value_arrives_unless_asked(service: Endpoint) -> None:
+    script(f"init(); botwire_agentops.instrument(repair={BROKEN})" + EVERYTHING, service)
+    assert len(service.spans()) > 15
+    assert {card(span)["kind"] for span in service.spans() if "botwire." in span.name} == {"tool"}
+    assert card(service.span("botwire.increment.tool"))["result"] == {"error": "wrong_type"}
+    assert service.span("stream.tool").status == 0  # left early, which is no error
+    assert service.span("fails.task").status_message == "LookupError"
+    assert CANARY not in service.everything()
+
+
+def test_nothing_arrives_from_where_instrumentation_is_suppressed(service: Endpoint) -> None:
+    script(
+        f"""
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+init(); botwire_agentops.instrument(repair={BROKEN})
+with suppress_instrumentation():
+    memory.set("hidden", 1)
+memory.set("seen", 1)
+""",
+        service,
+    )
+    arrived = [span.attributes["gen_ai.memory.record.id"] for span in service.spans()]
+    assert arrived == ["seen"]
+
+
 def test_instrumenting_before_init_works_and_values_show_when_asked(service: Endpoint) -> None:
     script(
         f"botwire_agentops.instrument(repair={BROKEN}, capture_content=True)\n"
@@ -132,6 +200,27 @@ def test_instrument_says_once_what_keeps_spans_from_agentops(service: Endpoint) 
     )
     assert told.count(str(Problem.OTHER_PROVIDER)) == 1
     assert not service.spans()
+
+
+def test_check_does_not_claim_to_have_repaired_what_it_cannot(service: Endpoint) -> None:
+    told = script(
+        """
+from opentelemetry import trace
+class Foreign(trace.TracerProvider):  # as other vendors have theirs
+    def get_tracer(self, *_, **__):
+        return trace.NoOpTracer()
+    def force_flush(self): ...
+trace.set_tracer_provider(Foreign())
+init()
+assert botwire_agentops.check(repair=True) == [botwire_agentops.Problem.OTHER_PROVIDER]
+botwire_agentops.instrument(repair=True)
+memory.set("a", 1)
+assert memory.get("a") == 1
+""",
+        service,
+    )
+    assert str(Problem.OTHER_PROVIDER) in told
+    assert "repaired" not in told
 
 
 def test_check_before_init_says_so(caplog: pytest.LogCaptureFixture) -> None:

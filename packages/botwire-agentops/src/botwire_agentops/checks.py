@@ -59,12 +59,14 @@ def check(*, repair: bool = False) -> list[Problem]:
     [<Problem.NOT_STARTED: ...>]
     """
     found = _find()
+    if repair and found:
+        _repair(found)
+    left = _find() if repair else found
     for problem in found:
-        if repair and problem is not Problem.NOT_STARTED:
-            _repair(problem)
-            log.info("%s: repaired", problem.value[0])
-        else:
+        if problem in left:
             log.warning("%s", problem)
+        else:
+            log.info("%s: repaired", problem.value[0])
     return found
 
 
@@ -101,9 +103,10 @@ def _works(exporter: Any) -> bool:
 _repaired: WeakSet[Any] = WeakSet()
 
 
-def _repair(problem: Problem) -> None:
+def _repair(problems: list[Problem]) -> None:
+    """Do what can be done; a provider that is not OpenTelemetry's own takes no exporters."""
     provider = trace.get_tracer_provider()
-    if problem is Problem.OTHER_PROVIDER and isinstance(provider, TracerProvider):
+    if Problem.OTHER_PROVIDER in problems and isinstance(provider, TracerProvider):
         provider.add_span_processor(BatchSpanProcessor(WorkingExporter()))
     for exporter in _exporters():
         if not _works(exporter):
