@@ -38,7 +38,10 @@ SETTINGS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
     "jit": "off",
+    # With sixteen partitions, making a plan takes longer than most statements do.
+    "plan_cache_mode": "force_generic_plan",
 }
 # A peer that vanished is noticed. All may be set otherwise in the URL.
 PARAMETERS = {
