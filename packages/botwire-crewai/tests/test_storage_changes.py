@@ -58,7 +58,11 @@ def test_deleting_by_metadata(storage: BotWireStorage) -> None:
 def test_many_are_deleted_completely(storage: BotWireStorage) -> None:
     storage.save([record(str(n)) for n in range(1200)])
     assert storage.delete() == 1200
-    assert Memory("crew", url=storage.mirror.memory.url).list_keys() == ["dimension"]
+    memory = Memory("crew", url=storage.mirror.memory.url)
+    assert memory.list_keys() == ["dimension", "gone/records"]
+    assert len(memory["gone/records"]) == 500  # what is written down of deletions is bounded
+    storage.reset()
+    assert memory.list_keys() == []
 
 
 def test_a_full_reset_can_be_refused(url: str) -> None:
@@ -188,6 +192,22 @@ def test_after_a_reset_another_embedder_may_begin(
     assert other.search([2.0, 0.0])[0][1] == pytest.approx(1.0)
     other.save([record("more", [0.0, 1.0])])
     assert contents(storage.search([0.0, 1.0], min_score=0.9)) == {"more"}
+
+
+def test_writing_goes_on_after_somebody_elses_reset(
+    storage: BotWireStorage, other: BotWireStorage
+) -> None:
+    storage.save([one := record("old")])
+    assert other.count() == 1
+    storage.reset()
+    other.save([record("new")])
+    storage.reset()
+    other.update(one)
+    storage.reset()
+    other.touch_records([one.id])
+    assert other.delete(record_ids=[one.id]) == 0
+    other.save([record("newest")])
+    assert contents(storage.search(EAST)) == contents(other.search(EAST)) == {"newest"}
 
 
 # -- expiry --------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ import pytest
 from crewai.memory.types import MemoryRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storage_help import EAST, NORTH, UP, contents, record, requests_of
+from storage_help import EAST, NORTH, UP, contents, eventually, record, requests_of
 
 from botwire import Memory
 from botwire.errors import Unreachable
+from botwire.operations import Scan
 from botwire_crewai import BotWireStorage
 
 # -- several processes ---------------------------------------------------------------------------
@@ -74,35 +75,86 @@ def test_writers_in_many_threads_lose_nothing(storage: BotWireStorage, url: str)
     assert storage.count() == 80
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["save", "delete", "touch", "update", "look"]),
-            st.integers(0, 1),
-            st.integers(0, 5),
-        ),
-        max_size=25,
-    )
-)
-def test_two_views_always_agree(steps: list[tuple[str, int, int]]) -> None:
-    views = [BotWireStorage("agree", url="memory://") for _ in range(2)]
-    views[0].reset()
-    model: dict[str, str] = {}
-    for number, (step, who, which) in enumerate(steps):
-        view, key = views[who], f"r{which}"
-        if step == "delete":
-            assert view.delete(record_ids=[key]) == (model.pop(key, None) is not None)
-        elif step == "touch":
-            view.touch_records([key])
-        elif step in ("save", "update"):
-            model[key] = str(number)
-            one = MemoryRecord(id=key, content=str(number), embedding=EAST)
-            view.save([one]) if step == "save" else view.update(one)
-        else:
-            assert {r.id: r.content for r in view.list_records()} == model
-    for view in views:
-        assert {r.id: r.content for r, _ in view.search(EAST)} == model
+STEPS = ["save", "delete", "touch", "update", "look", "brief", "reset"]
+Step = tuple[str, int, int]
+
+
+def steps_of(*kinds: str) -> st.SearchStrategy[list[Step]]:
+    """What one of two does to one of six records."""
+    each = st.tuples(st.sampled_from(kinds), st.integers(0, 1), st.integers(0, 5))
+    return st.lists(each, max_size=25)
+
+
+class Shared:
+    """Two storages that change one memory, and what is to be in it."""
+
+    def __init__(self, namespace: str) -> None:
+        self.views = [BotWireStorage(namespace, url="memory://") for _ in range(2)]
+        self.memory = self.views[0].mirror.memory
+        self.memory.clear()
+        self.model: dict[str, str] = {}
+
+    def do(self, number: int, step: str, who: int, which: int) -> None:
+        view, key = self.views[who], f"r{which}"
+        match step:
+            case "delete":
+                assert view.delete(record_ids=[key]) == (self.model.pop(key, None) is not None)
+            case "touch":
+                view.touch_records([key])
+            case "save" | "update":
+                self.model[key] = str(number)
+                one = MemoryRecord(id=key, content=str(number), embedding=EAST)
+                view.save([one]) if step == "save" else view.update(one)
+            case "brief":
+                one = MemoryRecord(content="soon gone", embedding=EAST)
+                view.save([one.model_copy(update={"metadata": {"ttl_seconds": 0.001}})])
+                eventually(lambda: view.get_record(one.id) is None)
+            case "reset":
+                self.model.clear()
+                view.reset()
+            case "taken":  # past the storage, as `botwire delete` does it
+                self.model.pop(key, None)
+                self.memory.delete(f"records/{key}")
+            case "cut short":
+                self.model.pop(key, None)
+                self.memory.expire(f"records/{key}", 0.001)
+                eventually(lambda: view.get_record(key) is None)
+            case _:
+                self.is_seen_by(view)
+
+    def is_seen_by(self, view: BotWireStorage) -> None:
+        assert {r.id: r.content for r, _ in view.search(EAST)} == self.model
+        assert {r.id: r.content for r in view.list_records()} == self.model
+
+
+@settings(max_examples=50, deadline=None)
+@given(steps_of(*STEPS, "taken", "cut short"))
+def test_two_views_always_agree(steps: list[Step]) -> None:
+    shared = Shared("agree")
+    for number, step in enumerate(steps):
+        shared.do(number, *step)
+    for view in shared.views:
+        shared.is_seen_by(view)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(steps_of(*STEPS), max_size=3))
+def test_a_search_takes_at_most_two_requests_whatever_two_others_did(
+    rounds: list[list[Step]],
+) -> None:
+    shared = Shared("requests")
+    reader = BotWireStorage("requests", url="memory://")
+    asked = requests_of(reader)
+    for steps in rounds:
+        for number, step in enumerate(steps):
+            shared.do(number, *step)
+        asked.clear()
+        found = {record.id: record.content for record, _ in reader.search(EAST)}
+        assert found == shared.model
+        assert len(asked) <= 2
+        asked.clear()
+        reader.search(EAST)
+        assert len(asked) == 1  # and it knows exactly what there is
 
 
 # -- requests and failures -----------------------------------------------------------------------
@@ -128,10 +180,72 @@ def test_a_search_takes_one_request_and_two_when_others_wrote(
     assert cost(search) == 1  # what this process wrote it knows
     other.save([record("theirs")])
     assert cost(search) == 2
-    other.delete(metadata_filter={"nothing": 1}, record_ids=[one.id])
     other.delete()
     assert cost(search) == 2
     assert cost(search) == 1
+
+
+def listings(asked: list[Any]) -> list[Any]:
+    """The parts of these requests that ask for keys alone."""
+    parts = [part for batch in asked for part in getattr(batch, "operations", ())]
+    return [part for part in parts if isinstance(part, Scan) and not part.values]
+
+
+def test_what_others_removed_and_added_takes_no_third_request_and_no_listing(
+    storage: BotWireStorage, other: BotWireStorage
+) -> None:
+    a, b, c = record("a"), record("b"), record("c")
+    storage.save([a, b, c])
+    asked = requests_of(storage)
+    assert contents(storage.search(EAST)) == {"a", "b", "c"}
+    other.touch_records([a.id, b.id])
+    other.delete(record_ids=[a.id, b.id])
+    other.save([record("d"), record("e"), a.model_copy(update={"content": "a again"})])
+    asked.clear()
+    assert contents(storage.search(EAST)) == {"a again", "c", "d", "e"}
+    assert len(asked) == 2
+    assert not listings(asked)
+
+
+def test_more_deletions_than_are_written_down_are_listed_in_the_second_request(
+    storage: BotWireStorage, other: BotWireStorage
+) -> None:
+    storage.save([record(str(n), scope=f"/s{n % 3}") for n in range(900)])
+    storage.count()
+    other.delete(scope_prefix="/s1")
+    other.delete(scope_prefix="/s2")
+    other.save([record("new") for _ in range(700)])
+    asked = requests_of(storage)
+    assert storage.count() == 1000
+    assert len(asked) == 2
+    assert listings(asked)
+
+
+def test_a_reset_is_followed_in_two_requests(
+    storage: BotWireStorage, other: BotWireStorage
+) -> None:
+    storage.save([record("a"), record("b")])
+    storage.count()
+    other.reset()
+    other.save([record("c")])
+    asked = requests_of(storage)
+    assert contents(storage.search(EAST)) == {"c"}
+    assert len(asked) == 2
+
+
+def test_deletions_past_the_storage_are_followed(
+    storage: BotWireStorage, other: BotWireStorage
+) -> None:
+    storage.save([one := record("a"), record("b")])
+    memory = other.mirror.memory
+    assert storage.count() == other.count() == 2
+    memory.delete(f"records/{one.id}")
+    other.save([record("c")])  # as many as before
+    for view in (storage, other):
+        assert contents(view.search(EAST)) == {"b", "c"}
+        asked = requests_of(view)
+        view.search(EAST)
+        assert len(asked) == 1
 
 
 def test_searches_that_wait_share_one_request(storage: BotWireStorage) -> None:

@@ -73,6 +73,11 @@ class Index:
     def __contains__(self, record_id: str) -> bool:
         return record_id in self._at
 
+    def version(self, record_id: str) -> int:
+        """The version of a record; 0 if there is none."""
+        row = self._at.get(record_id)
+        return 0 if row is None else self.rows[row].version
+
     def put(self, record_id: str, data: Mapping[str, Any], version: int) -> None:
         """Add a record or replace it."""
         vector = vector_of(data)

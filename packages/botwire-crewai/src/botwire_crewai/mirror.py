@@ -2,14 +2,17 @@
 
 - Before a question the mirror asks for the namespace's version: one small request. Only when
   something changed it fetches what is newer, in a second one.
-- Deletions and expiries leave no newer entry behind. So all keys are known, and when there are
-  fewer of them than known, all keys are listed (at most a third request, and only when others both
-  added and removed since the last question).
+- Deletions leave no newer entry behind. So whoever deletes records writes down which ones, in a
+  list of the latest. What expires is known beforehand.
+- All keys are known, and when there are fewer of them than known, all keys are listed: in the
+  second request where the list of deletions cannot have room for all, and in a third one only
+  where somebody went past this package and deleted entries and added others.
 - What this process writes it enters itself, when nobody else wrote in between.
 - A question that waited while another fetched uses what was fetched, if that began after it came.
 
 Keys: `records/<id>`, `seen/<id>` (when it was last recalled; apart, so that a recall does not write
-vectors), and `dimension` (of all vectors). Other keys in the namespace are left alone.
+vectors), `dimension` (of all vectors), and `gone/records` (deleted lately, each with the version it
+had; it sorts before what was saved again since). Other keys in the namespace are left alone.
 """
 
 import math
@@ -23,6 +26,7 @@ from typing import Any, NamedTuple
 from botwire import Entry, Memory, Page
 from botwire.jsontext import decode
 from botwire.operations import (
+    Append,
     Batch,
     Clear,
     Delete,
@@ -36,9 +40,10 @@ from botwire.operations import (
 )
 from botwire_crewai.index import Index
 
-__all__ = ["DIMENSION", "RECORDS", "SEEN", "Dimension", "Mirror"]
+__all__ = ["DIMENSION", "GONE", "GONE_KEPT", "RECORDS", "SEEN", "Dimension", "Mirror"]
 
-RECORDS, SEEN, DIMENSION = "records/", "seen/", "dimension"
+RECORDS, SEEN, DIMENSION, GONE = "records/", "seen/", "dimension", "gone/records"
+GONE_KEPT = 500  # deletions that are remembered; about 25 KB
 LISTED = 500  # known keys a page of a listing is asked for; half of what it holds, for new ones
 
 
@@ -95,27 +100,36 @@ class Mirror:
 
     def _fetch(self, usage: UsageOf, overdue: Sequence[str]) -> None:
         sent = time.monotonic()
-        space, version = self.memory.namespace, self._version
-        newer = Scan(space, newer_than=version)
-        missing = usage.entries < len(self._keys) - len(overdue)
-        listing = self._listing() if missing else []
+        space = self.memory.namespace
+        newer = Scan(space, newer_than=self._version)
         heads = [Head(space, key) for key in overdue]
+        listing = self._listing() if self._needs_listing(usage, len(overdue)) else []
         asked = (Usage(space), Read(space, DIMENSION), newer, *heads, *listing)
         now, dimension, page, *others = self.memory.run(Batch(space, asked))
-        if self._emptied(dimension):
-            self._forget()
-            self._fetch(self.memory.usage(), ())
-            return
+        emptied = self._emptied(dimension)
+        if emptied:
+            self._forget()  # and all there is was written since, so it is on the page of newer ones
         self.index.expected = now.entries
         self._enter_all(newer, page, sent)
         for key, head in zip(overdue, others[: len(heads)], strict=True):
             self._expires(key, head, sent)
-        if missing:
+        if listing:
             self._keep_only(listing, others[len(heads) :], sent)
         elif now.entries < len(self._keys):
             listing = self._listing()
             self._keep_only(listing, self.memory.run(Batch(space, tuple(listing))), sent)
+        elif emptied and now.entries > len(self._keys):  # but for other keys in the namespace
+            self._forget()
+            self._fetch(now, ())
         self._version = now.version
+
+    def _needs_listing(self, usage: UsageOf, overdue: int) -> bool:
+        """Whether keys may be gone that are not among the deletions written down."""
+        changes = usage.version - self._version  # each write and each deletion is one
+        added = usage.entries - (len(self._keys) - overdue)
+        if changes == 0:
+            return added < 0  # somebody let them expire sooner, which is no change
+        return bool(self._keys) and changes > GONE_KEPT and changes != added
 
     def _emptied(self, dimension: Entry | None) -> bool:
         """Whether somebody reset the memory (and perhaps began again with another embedder)."""
@@ -167,7 +181,7 @@ class Mirror:
     # -- what this process writes ----------------------------------------------------------------
 
     def write(self, *operations: Operation) -> list[Any]:
-        """Do all of these (`Set`, `Delete` and `Expect`) or none; the results."""
+        """Do all of these (`Set`, `Delete`, `Append`, `Expect`) or none; the results."""
         usage = Usage(self.memory.namespace)
         with self._lock:
             sent = time.monotonic()
@@ -183,8 +197,9 @@ class Mirror:
         """Delete all records."""
         space = self.memory.namespace
         with self._lock:
-            everything = (Clear(space, RECORDS), Clear(space, SEEN), Delete(space, DIMENSION))
-            self.memory.run(Batch(space, everything))
+            prefixes = [Clear(space, prefix) for prefix in (RECORDS, SEEN)]
+            keys = [Delete(space, key) for key in (GONE, DIMENSION)]
+            self.memory.run(Batch(space, (*prefixes, *keys)))
             self._forget()
 
     def read_dimension(self) -> None:
@@ -209,6 +224,8 @@ class Mirror:
     def _done(self, operation: Operation, result: Any, sent: float) -> None:
         if isinstance(operation, Delete):
             self._leave(operation.key)
+        elif isinstance(operation, Append):
+            self._keys.add(operation.key)
         elif isinstance(operation, Set):
             self._enter(operation.key, decode(operation.value), result)
             if operation.ttl is not None:
@@ -226,6 +243,15 @@ class Mirror:
             self.index.saw(key[len(SEEN) :], value)
         elif key == DIMENSION:
             self.dimension = Dimension(value, version)
+        elif key == GONE:
+            for record_id, at in value:
+                self._went(record_id, at)
+
+    def _went(self, record_id: str, version: int) -> None:
+        """The record was deleted when it had this version (and may have been saved again)."""
+        if self.index.version(record_id) <= version:
+            self._leave(RECORDS + record_id)
+            self._leave(SEEN + record_id)
 
     def _leave(self, key: str) -> None:
         self._keys.discard(key)

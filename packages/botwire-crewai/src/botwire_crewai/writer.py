@@ -9,9 +9,9 @@ from crewai.memory.types import MemoryRecord
 
 from botwire import Conflict, Entry
 from botwire.jsontext import encode
-from botwire.operations import Delete, Expect, Operation, Set
+from botwire.operations import Append, Delete, Expect, Operation, Set
 from botwire_crewai.index import Filter, Row
-from botwire_crewai.mirror import DIMENSION, RECORDS, SEEN, Mirror
+from botwire_crewai.mirror import DIMENSION, GONE, GONE_KEPT, RECORDS, SEEN, Mirror
 from botwire_crewai.records import EmbeddingDimensionMismatchError, dimension, to_json
 
 __all__ = ["Writer"]
@@ -33,11 +33,11 @@ class Writer:
         """Write records, replacing those with the same ids; one request unless they are many."""
         size = dimension(records)
         for part in _parts(self._set(record.id, to_json(record)) for record in records):
-            _decided(lambda part=part: self._mirror.write(*self._of_dimension(size), *part))
+            self._decided(lambda part=part: self._mirror.write(*self._of_dimension(size), *part))
 
     def update(self, record: MemoryRecord) -> None:
         """Replace a record, or add it, keeping what CrewAI's consolidation leaves out."""
-        _decided(lambda: self._update(record))
+        self._decided(lambda: self._update(record))
 
     def delete(self, wanted: Filter) -> int:
         """Delete what meets the conditions now; how many."""
@@ -45,7 +45,7 @@ class Writer:
         wanted = replace(wanted, ids=[row.id for row in rows])
         deleted = 0
         while rows:
-            deleted += _decided(lambda: self._delete(self._matching(wanted)[:PART_RECORDS]))
+            deleted += self._decided(lambda: self._delete(self._matching(wanted)[:PART_RECORDS]))
             rows = self._matching(wanted)
         return deleted
 
@@ -56,7 +56,16 @@ class Writer:
             with self._mirror.stale() as index:
                 self._mark([index.rows[row] for row in index.matching(wanted)], when)
         except Conflict:  # somebody changed or deleted one of them meanwhile
-            _decided(lambda: self._mark(self._matching(wanted), when))
+            self._decided(lambda: self._mark(self._matching(wanted), when))
+
+    def _decided(self, decide: Callable[[], T]) -> T:
+        """What `decide` gives, once nobody was faster."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return decide()
+            except Conflict:
+                self._mirror.read_dimension()  # somebody may have reset the memory
+        return decide()
 
     # -- one decision each -----------------------------------------------------------------------
 
@@ -70,10 +79,14 @@ class Writer:
         self._mirror.write(*guard, change)
 
     def _delete(self, rows: Sequence[Row]) -> int:
+        if not rows:
+            return 0
         space = self._mirror.memory.namespace
         records = [Delete(space, RECORDS + row.id, row.version) for row in rows]
         marks = [Delete(space, SEEN + row.id) for row in rows]
-        return sum(self._mirror.write(*records, *marks)[: len(records)]) if rows else 0
+        gone = tuple(encode([row.id, row.version]) for row in rows)
+        log = Append(space, GONE, gone, GONE_KEPT)
+        return sum(self._mirror.write(*records, *marks, log)[: len(records)])
 
     def _mark(self, rows: Sequence[Row], when: str) -> None:
         mirror, space = self._mirror, self._mirror.memory.namespace
@@ -118,16 +131,6 @@ def _lost(data: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
     if "vector" in stored and "vector" not in data and data["content"] == stored["content"]:
         kept["vector"] = stored["vector"]
     return kept
-
-
-def _decided(decide: Callable[[], T]) -> T:
-    """What `decide` gives, once nobody was faster."""
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return decide()
-        except Conflict:
-            continue
-    return decide()
 
 
 def _parts(sets: Iterable[Set]) -> Generator[list[Set]]:
