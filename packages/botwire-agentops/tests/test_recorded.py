@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from agentops_kit import CANARY
 from opentelemetry import trace
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -140,6 +141,16 @@ def test_they_follow_what_the_process_was_instrumented_with(recorder: Recorder) 
     botwire_agentops.instrument(capture_content=True)
     recall("plan")
     assert "PLAN" in recorder.text()
+
+
+def test_they_make_nothing_where_instrumentation_is_suppressed(recorder: Recorder) -> None:
+    @botwire_agentops.record_tool
+    def recall(key: str) -> str:
+        return key.upper()
+
+    with suppress_instrumentation():
+        assert recall("plan") == "PLAN"
+    assert recorder.text() == ""
 
 
 def test_without_any_backend_they_change_nothing() -> None:

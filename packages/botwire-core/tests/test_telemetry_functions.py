@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from botwire.telemetry.functions import Invocation, watched
+from botwire.telemetry.content import Content
+from botwire.telemetry.functions import (
+    Invocation,
+    shown_arguments,
+    shown_error,
+    shown_result,
+    watched,
+)
 
 where: contextvars.ContextVar[str] = contextvars.ContextVar("where", default="outside")
 ended: list[Invocation] = []
@@ -217,8 +224,74 @@ def test_methods_can_be_watched_and_leave_their_object_out() -> None:
         def ask(self, question: str) -> str:
             return question.upper()
 
+        @classmethod
+        @lambda function: watched(function, observer)
+        def ask_all(cls, question: str) -> str:
+            return question.lower()
+
     assert Agent().ask("why") == "WHY"
-    assert ended[0].arguments() == {"question": "why"}
+    assert Agent.ask_all("Why") == "why"
+    assert [invocation.arguments() for invocation in ended] == [
+        {"question": "why"},
+        {"question": "Why"},
+    ]
+
+
+# -- what observers may record ---------------------------------------------------------------------
+
+
+def recording(content: Content) -> tuple[list[Any], Any]:
+    """An observer, and the list of what it recorded of each call."""
+    recorded: list[Any] = []
+
+    def observe(invocation: Invocation) -> Generator[None]:
+        given = shown_arguments(invocation, content)
+        yield
+        error = invocation.error and shown_error(invocation.error, content)
+        recorded.append((given, error or shown_result(invocation, content)))
+
+    return recorded, observe
+
+
+def raises(secret: str) -> None:
+    raise ValueError(secret)
+
+
+def test_nothing_of_a_call_is_shown_unless_values_may_be() -> None:
+    recorded, observe = recording(Content(capture=False))
+    watched(plain, observe)(1)
+    list(watched(generator, observe)(2))
+    with pytest.raises(ValueError, match="secret"):
+        watched(raises, observe)("secret")
+    assert recorded == [({}, None), ({}, None), ({}, "ValueError")]
+
+
+def test_arguments_results_items_and_errors_are_shown_after_redact() -> None:
+    def redact(name: str, value: Any) -> Any:
+        return f"hidden {name}" if "secret" in str(value) else value
+
+    recorded, observe = recording(Content(capture=True, redact=redact))
+    watched(plain, observe)(1, b=3)
+    assert list(watched(lambda count: (yield from range(count)), observe)(3)) == [0, 1, 2]
+    with pytest.raises(ValueError, match="secret"):
+        watched(raises, observe)("secret")
+    assert recorded == [
+        ({"a": 1, "b": 3}, "(4, 'outside')"),  # what is no JSON, as it shows itself
+        ({"count": 3}, [0, 1, 2]),
+        ({"secret": "hidden secret"}, "ValueError: hidden error"),
+    ]
+
+
+def test_an_endless_generator_does_not_fill_the_memory() -> None:
+    kept: list[Any] = []
+
+    def observe(invocation: Invocation) -> Generator[None]:
+        shown_arguments(invocation, Content(capture=True))
+        yield
+        kept.extend(invocation.items or ())
+
+    assert sum(1 for _ in watched(lambda: (yield from range(100_000)), observe)()) == 100_000
+    assert kept == list(range(4096))
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,17 @@ from typing import Any, TypeVar, overload
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 
+from botwire import otel
 from botwire.jsontext import write
 from botwire.telemetry.content import Content
-from botwire.telemetry.functions import FunctionObserver, Invocation, watched
+from botwire.telemetry.functions import (
+    FunctionObserver,
+    Invocation,
+    shown_arguments,
+    shown_error,
+    shown_result,
+    watched,
+)
 from botwire_agentops.shape import current
 
 __all__ = ["record_action", "record_function", "record_tool"]
@@ -89,26 +97,20 @@ def _observer(kind: str, name: str | None, own: dict[str, Any]) -> FunctionObser
 def _observe(
     kind: str, name: str | None, own: dict[str, Any], invocation: Invocation
 ) -> Generator[None]:
+    if otel.suppressed():
+        return
     shape = current()
     content = replace(shape.content if shape else Content(), **own)
     name = name or invocation.function.__name__
     attributes = {"agentops.span.kind": kind, "operation.name": name}
-    if given := content.shown(invocation.arguments()):
+    if given := shown_arguments(invocation, content):
         attributes["agentops.entity.input"] = write({"args": [], "kwargs": given})
-    invocation.items = [] if content.capture else None
     with _tracer.start_as_current_span(
         f"{name}.{kind}", attributes=attributes, record_exception=False
     ) as span:
         yield
         if invocation.error is not None:
-            _fail(span, invocation.error, content)
+            span.set_attribute("error.type", type(invocation.error).__name__)
+            span.set_status(Status(StatusCode.ERROR, shown_error(invocation.error, content)))
         elif content.capture:
-            returned = content.shown({"return": invocation.items or invocation.result})
-            span.set_attribute("agentops.entity.output", write(returned["return"]))
-
-
-def _fail(span: trace.Span, error: BaseException, content: Content) -> None:
-    kind = type(error).__name__
-    text = content.shown({"error": str(error)}).get("error")
-    span.set_attribute("error.type", kind)
-    span.set_status(Status(StatusCode.ERROR, f"{kind}: {text}" if text else kind))
+            span.set_attribute("agentops.entity.output", write(shown_result(invocation, content)))

@@ -27,7 +27,13 @@ from botwire.jsontext import write
 from botwire.telemetry import Call
 from botwire.telemetry.content import Content, plain
 from botwire.telemetry.conventions import error_type
-from botwire.telemetry.functions import Invocation, watched
+from botwire.telemetry.functions import (
+    Invocation,
+    shown_arguments,
+    shown_error,
+    shown_result,
+    watched,
+)
 
 __all__ = ["flow", "instrument", "tool", "uninstrument"]
 
@@ -130,8 +136,7 @@ def flow(
 
         def observe(invocation: Invocation) -> Generator[None]:
             version = {"attributes": attributes or {}}
-            given = content.shown(invocation.arguments())
-            invocation.items = [] if content.capture else None
+            given = shown_arguments(invocation, content)
             with ExitStack() as stack:
                 context = DecoratorContext(there, "flow", version)
                 stack.enter_context(set_decorator_context(context))
@@ -176,8 +181,7 @@ def tool(
         kernel = _kernel(client, there, function)
 
         def observe(invocation: Invocation) -> Generator[None]:
-            given = content.shown(invocation.arguments())
-            invocation.items = [] if content.capture else None
+            given = shown_arguments(invocation, content)
             span = _start(client, "tool", there, kernel)
             try:
                 yield
@@ -204,13 +208,8 @@ def _named(name: str, description: str) -> dict[str, Any]:
 
 def _outcome(invocation: Invocation, content: Content) -> dict[str, Any]:
     if invocation.error is not None:
-        text = content.shown({"error": str(invocation.error)}).get("error")
-        kind = type(invocation.error).__name__
-        return {"error": f"{kind}: {text}" if text else kind}
-    shown = content.shown({"return": invocation.items or invocation.result})
-    if not shown:
-        return {"output": NOT_RECORDED}
-    output = shown["return"]
+        return {"error": shown_error(invocation.error, content)}
+    output = shown_result(invocation, content) if content.capture else NOT_RECORDED
     return {"output": output if isinstance(output, str) else write(output)}
 
 

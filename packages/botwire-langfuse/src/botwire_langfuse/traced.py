@@ -14,7 +14,13 @@ from langfuse import Langfuse, propagate_attributes
 from botwire import otel, telemetry
 from botwire.telemetry import Watching
 from botwire.telemetry.content import Content
-from botwire.telemetry.functions import Invocation, watched
+from botwire.telemetry.functions import (
+    Invocation,
+    shown_arguments,
+    shown_error,
+    shown_result,
+    watched,
+)
 from botwire_langfuse.observations import Observations, current
 
 __all__ = ["traced_memory"]
@@ -157,8 +163,7 @@ class Traced:
 
     def _observe(self, invocation: Invocation) -> Generator[None]:
         content = self._makes().content
-        invocation.items = [] if content.capture else None
-        given = content.shown(invocation.arguments()) or None
+        given = shown_arguments(invocation, content) or None
         with self._observation(self._name or invocation.function.__name__, given) as observation:
             yield
             if observation is None:
@@ -166,9 +171,7 @@ class Traced:
             if invocation.error is not None:
                 observation.update(**self._failure(invocation.error))
             else:
-                returned = content.shown({"return": invocation.items or invocation.result})
-                observation.update(output=returned.get("return"))
+                observation.update(output=shown_result(invocation, content))
 
     def _failure(self, error: BaseException) -> dict[str, Any]:
-        shown = self._makes().content.shown({"error": str(error)})
-        return {"level": "ERROR", "status_message": shown.get("error") or type(error).__name__}
+        return {"level": "ERROR", "status_message": shown_error(error, self._makes().content)}

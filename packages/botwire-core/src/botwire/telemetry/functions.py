@@ -7,6 +7,7 @@ generators, and keeps what each of them is. An observer is a generator function 
 - A generator runs in a context of its own, so that a span that is current inside it never becomes
   current for whoever iterates, not even while another iteration is under way.
 - A consumer that stops early ends the observation without an error.
+- `shown_arguments`, `shown_result` and `shown_error` give what observers may record of a call.
 """
 
 import functools
@@ -18,8 +19,18 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from botwire.telemetry import Watching
+from botwire.telemetry.content import Content
 
-__all__ = ["FunctionObserver", "Invocation", "watched"]
+__all__ = [
+    "FunctionObserver",
+    "Invocation",
+    "shown_arguments",
+    "shown_error",
+    "shown_result",
+    "watched",
+]
+
+KEPT = 4096  # items of a generator; more than that many would be cut from what is recorded anyway
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -46,7 +57,8 @@ class Invocation:
             bound = inspect.signature(self.function).bind(*self.args, **self.kwargs)
         except TypeError:  # the call itself will fail, and say why
             return dict(self.kwargs)
-        return {name: value for name, value in bound.arguments.items() if name != "self"}
+        owner = ("self", "cls")
+        return {name: value for name, value in bound.arguments.items() if name not in owner}
 
 
 FunctionObserver = Callable[[Invocation], Generator[None]]
@@ -137,7 +149,7 @@ def _async_generator(function: Callable[..., Any], observer: FunctionObserver) -
 
 
 def _keep(invocation: Invocation, item: Any) -> None:
-    if invocation.items is not None:
+    if invocation.items is not None and len(invocation.items) < KEPT:
         invocation.items.append(item)
 
 
@@ -182,3 +194,34 @@ class _Inside:
                 step = functools.partial(steps.send, (yield waited))
             except BaseException as error:
                 step = functools.partial(steps.throw, error)
+
+
+# -- what observers may record ---------------------------------------------------------------------
+
+
+def shown_arguments(invocation: Invocation, content: Content) -> dict[str, Any]:
+    """Its arguments by name; none unless values may be recorded.
+
+    To be asked at the start: from then on the items of a generator are kept, if they may be.
+    """
+    invocation.items = [] if content.capture else None
+    return content.shown(invocation.arguments())
+
+
+def shown_result(invocation: Invocation, content: Content) -> Any:
+    """What it returned, or the items it yielded; None unless values may be recorded.
+
+    `redact` is given it under the name "return".
+    """
+    return content.shown({"return": invocation.items or invocation.result}).get("return")
+
+
+def shown_error(error: BaseException, content: Content) -> str:
+    """The kind of an error, and what it says (as "error") if values may be recorded.
+
+    >>> shown_error(KeyError("plan"), Content(capture=False))
+    'KeyError'
+    """
+    kind = type(error).__name__
+    text = content.shown({"error": str(error)}).get("error")
+    return f"{kind}: {text}" if text else kind
