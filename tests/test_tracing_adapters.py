@@ -14,11 +14,11 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from tracing_endpoint import Endpoint
+from tracing_workload import CANARY
 
 from botwire import otel, telemetry
 from botwire.telemetry.content import Content
 
-CANARY = "canary-7f3a"
 ADA: dict[str, Any] = {"configurable": {"thread_id": "ada"}}
 
 

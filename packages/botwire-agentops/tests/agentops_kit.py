@@ -8,7 +8,6 @@ from typing import Any
 
 from tracing_endpoint import Endpoint, Received, Span
 
-CANARY = "canary-7f3a"
 TOKEN = "jwt-1"
 
 START = """
@@ -60,6 +59,7 @@ def script(source: str, service: Endpoint, **environment: str) -> str:
         env={
             **os.environ,
             "FAKE_AGENTOPS": service.url,
+            "PYTHONPATH": os.pathsep.join(sys.path),
             "LANGFUSE_PUBLIC_KEY": "pk-lf-x",
             "LANGFUSE_SECRET_KEY": "sk-lf-x",
             "LANGFUSE_BASE_URL": service.url,

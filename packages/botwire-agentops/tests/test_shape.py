@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from agentops_kit import CANARY
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tracing_workload import CANARY, everything
 
 import botwire_agentops
 from botwire import Conflict, Memory, otel, telemetry
-from botwire.errors import WrongType
 
 
 @pytest.fixture
@@ -76,21 +75,6 @@ def test_a_failure_shows_its_kind(exporter: InMemorySpanExporter, botwire_memory
     with pytest.raises(Conflict):
         botwire_memory.set("plan", 2, if_version=0)
     assert shown(exporter)["result"] == {"error": "conflict"}
-
-
-def everything(memory: Memory) -> None:
-    memory.set("a", {"secret": CANARY})
-    memory.append("list", CANARY)
-    memory.set_many({"b": CANARY})
-    memory.get("a"), memory.entry("a"), memory.tail("list", 1), memory.get_many(["a", "b"])
-    list(memory.items())
-    with pytest.raises(Conflict):
-        memory.set("a", CANARY, if_version=0)
-    with pytest.raises(WrongType):
-        memory.increment("b")
-    with memory.batch() as batch:
-        batch.set("c", CANARY)
-        batch.pop("c")
 
 
 def test_no_value_is_recorded_unless_asked(

@@ -1,6 +1,6 @@
-"""Lets the tests here import the kits beside them."""
+"""Lets the tests here import the kits beside them and those that all tracing tests share."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3] / "tests")]

@@ -7,8 +7,6 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-CANARY = "canary-7f3a"
-
 
 class ScriptedServer:
     """Answers each request with the next of the given statuses, and keeps the headers it got."""

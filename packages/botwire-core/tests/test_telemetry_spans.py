@@ -10,7 +10,8 @@ import pytest
 from opentelemetry import baggage, context
 from opentelemetry.trace import SpanKind, StatusCode
 from spans_kit import Spans
-from telemetry_kit import CANARY, ScriptedServer, in_process
+from telemetry_kit import ScriptedServer, in_process
+from tracing_workload import CANARY, everything
 
 from botwire import AsyncMemory, Conflict, Memory, otel
 from botwire.errors import Timeout, WrongType
@@ -263,30 +264,6 @@ def test_suppressed_instrumentation_makes_no_span(
 
 
 # -- what leaves the process -----------------------------------------------------------------------
-
-
-def everything(memory: Memory) -> None:
-    """Every way in which a value passes through an operation, failures included."""
-    memory.set("a", {"secret": CANARY})
-    memory.append("list", CANARY)
-    memory.merge("a", {"more": CANARY})
-    memory.set_many({"b": CANARY})
-    memory.get("a"), memory.entry("a"), memory.tail("list", 1), memory.get_many(["a", "b"])
-    list(memory.items())
-    memory.update("a", lambda value: value)
-    for fail in (
-        lambda: memory.set("a", CANARY, if_version=0),
-        lambda: memory.increment("b"),
-        lambda: memory.append("b", CANARY),
-        lambda: memory.merge("a", {"x": CANARY}, if_version=0),
-    ):
-        with pytest.raises((Conflict, WrongType)):
-            fail()
-    with memory.batch() as batch:
-        batch.set("c", CANARY)
-        batch.get("c")
-        batch.pop("c")
-    memory.pop("b")
 
 
 def test_no_value_leaves_the_process_unless_asked(spans: Spans, botwire_memory: Memory) -> None:

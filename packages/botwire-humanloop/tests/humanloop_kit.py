@@ -7,8 +7,6 @@ from unittest.mock import patch
 from humanloop import Humanloop
 from tracing_endpoint import Endpoint, Received
 
-CANARY = "canary-7f3a"
-
 
 def client(url: str, **options: Any) -> Humanloop:
     """A client that leaves the model clients of this process alone, which other tests use, too."""

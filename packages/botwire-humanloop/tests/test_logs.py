@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from humanloop_kit import CANARY, Service, client
+from humanloop_kit import Service, client
+from tracing_workload import CANARY, everything
 
 import botwire_humanloop
 from botwire import Conflict, Memory
@@ -163,15 +164,17 @@ def test_no_value_is_sent_unless_asked(service: Service, botwire_memory: Memory)
 
     @flow(service.client, path="agent")
     def agent(secret: str) -> Any:
-        botwire_memory.set("a", secret)
-        botwire_memory.append("list", secret)
-        with botwire_memory.batch() as batch:
-            batch.get("a")
-        return botwire_memory.get("a")
+        everything(botwire_memory)
+        return lookup(secret)
+
+    @tool(service.client, path="lookup")
+    def lookup(secret: str) -> str:
+        return secret
 
     assert agent(CANARY) == CANARY
     assert service.log("agent")["output"] == "(not recorded)"
-    assert len(service.logs()) == 5
+    assert service.log("lookup")["output"] == "(not recorded)"
+    assert len(service.logs()) > 15
     assert CANARY not in service.endpoint.everything()
 
 

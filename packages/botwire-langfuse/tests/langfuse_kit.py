@@ -13,7 +13,6 @@ from langfuse._client.resource_manager import LangfuseResourceManager
 from opentelemetry.sdk.trace import TracerProvider
 from tracing_endpoint import Endpoint, Span
 
-CANARY = "canary-7f3a"
 numbers = count(1)
 
 # What was to be sent has been: at a regular end Langfuse 3 waits seconds for each of its threads.

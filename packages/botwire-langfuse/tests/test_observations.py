@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from langfuse import get_client, observe, propagate_attributes
-from langfuse_kit import CANARY, Service, observed
+from langfuse_kit import Service, observed
 from opentelemetry import context
 from tracing_endpoint import Endpoint
+from tracing_workload import CANARY, everything
 
 import botwire_langfuse
 from botwire import AsyncMemory, Conflict, Memory, telemetry
@@ -84,23 +85,6 @@ def test_a_failure_is_an_error(service: Service, botwire_memory: Memory) -> None
     found = observed(service.span("botwire.increment"))
     assert found["level"] == "ERROR"
     assert found["status_message"] == "Stored value has another type (BW-409-type)"
-
-
-def everything(memory: Memory) -> None:
-    memory.set("a", {"secret": CANARY})
-    memory.append("list", CANARY)
-    memory.set_many({"b": CANARY})
-    memory.get("a"), memory.entry("a"), memory.tail("list", 1), memory.get_many(["a", "b"])
-    list(memory.items())
-    memory.update("a", lambda value: value)
-    with pytest.raises(Conflict):
-        memory.set("a", CANARY, if_version=0)
-    with pytest.raises(WrongType):
-        memory.increment("b")
-    with memory.batch() as batch:
-        batch.set("c", CANARY)
-        batch.pop("c")
-    memory.pop("b")
 
 
 def test_no_value_is_sent_unless_asked(service: Service, botwire_memory: Memory) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from langfuse import Langfuse
-from langfuse_kit import CANARY, Service, observed
+from langfuse_kit import Service, observed
+from tracing_workload import CANARY
 
 import botwire_langfuse
 from botwire import Memory
