@@ -126,6 +126,50 @@ async def test_flows_and_tools_are_functions_of_every_kind(
     assert not [log for log in service.logs() if log["path"] == "botwire/usage"]
 
 
+async def test_flows_that_run_side_by_side_keep_their_operations_apart(
+    service: Service, botwire_memory: Memory
+) -> None:
+    botwire_humanloop.instrument(service.client)
+    memory = botwire_memory.to_async()
+
+    def flow_at(path: str) -> Any:
+        @flow(service.client, path=path)
+        async def run() -> None:
+            await memory.set(path, 1)
+            await asyncio.sleep(0)
+            await memory.get(path)
+
+        return run
+
+    await asyncio.gather(*(flow_at(f"flow {n}")() for n in range(3)))
+    ids = {log["path"]: log["id"] for log in service.logs() if log["type"] == "flow"}
+    operations = [log for log in service.logs() if log["type"] == "tool"]
+    assert len(ids) == 3
+    assert len(operations) == 6
+    assert all(log["parent"] == ids[log["inputs"]["key"]] for log in operations)
+
+
+async def test_a_generator_that_is_not_taken_to_its_end_is_complete_without_an_error(
+    service: Service, botwire_memory: Memory
+) -> None:
+    @flow(service.client, path="stream")
+    def stream() -> Iterator[int]:
+        while True:
+            yield botwire_memory.increment("n")
+
+    @flow(service.client, path="stream later")
+    async def stream_later() -> AsyncIterator[int]:
+        while True:
+            yield botwire_memory.increment("n")
+
+    running, later = stream(), stream_later()
+    assert (next(running), await anext(later)) == (1, 2)
+    running.close()  # type: ignore[attr-defined]
+    await later.aclose()  # type: ignore[attr-defined]
+    for path in ("stream", "stream later"):
+        assert (service.log(path)["status"], service.log(path)["error"]) == ("complete", None)
+
+
 def test_flows_and_tools_nest(service: Service) -> None:
     @tool(service.client, path="lookup")
     def lookup(key: str, depth: int = 1) -> str:
