@@ -1,5 +1,6 @@
 """The server joins its callers' traces, and tells nobody what they remember or under which name."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from botwire import otel, telemetry
+from botwire import AsyncMemory, otel, telemetry
 from botwire.errors import Conflict
 from botwire.telemetry.content import Content
 from botwire.testing import ServerProcess
@@ -69,6 +70,29 @@ def test_an_agent_and_its_server_are_in_one_trace(start: StartServer, endpoint: 
     assert len({span.trace_id for span in endpoint.spans()}) == 1
     by_server = [span for span in endpoint.spans() if span.scope == "botwire.server"]
     assert [span.attributes["http.response.status_code"] for span in by_server] == [200, 412]
+    assert CANARY not in str([(span.name, span.attributes) for span in by_server])
+
+
+def test_operations_side_by_side_are_each_above_the_server_s_part_of_them(
+    start: StartServer, endpoint: Any
+) -> None:
+    server = start()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{endpoint.url}/v1/traces")))
+
+    async def agent() -> None:
+        async with AsyncMemory(CANARY, url=server.url) as memory:
+            with provider.get_tracer("agent").start_as_current_span("agent"):
+                await asyncio.gather(*(memory.set(f"{CANARY}{n}", n) for n in range(8)))
+
+    with telemetry.spans_by(otel.SpanMaker(Content(capture=False), provider)):
+        asyncio.run(agent())
+    server.stop()
+    by_server = [span for span in endpoint.spans() if span.scope == "botwire.server"]
+    operations = {span.span_id for span in endpoint.spans() if span.name == "upsert_memory"}
+    assert len(by_server) == len(operations) == 8
+    assert {span.parent_id for span in by_server} == operations
+    assert len({span.trace_id for span in endpoint.spans()}) == 1
     assert CANARY not in str([(span.name, span.attributes) for span in by_server])
 
 
