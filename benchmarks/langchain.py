@@ -1,10 +1,12 @@
-"""`python benchmarks/langchain.py`: LangGraph threads and chat histories on BotWire, beside peers.
+"""`make bench-langchain`: LangGraph threads and chat histories on BotWire, beside peers.
 
 A turn is `create_agent` with a scripted model: a question, two tool calls side by side, an answer.
 It is run on threads that hold 10, 100 and 1,000 such turns already, embedded (SQLite) and over HTTP
 to a server process, beside langgraph-checkpoint-sqlite and (where a PostgreSQL can be started)
 langgraph-checkpoint-postgres on the same graph, in turns. Bytes: what the saver writes or sends.
-Ratios are to langgraph-checkpoint-sqlite in the same run. Nothing is asserted. Option: --quick.
+Ratios are to langgraph-checkpoint-sqlite in the same run. Then: how many requests a superstep takes
+whose tasks end together or apart, and chat history, beside langchain-postgres where it is there
+(the make target brings it along, for this run only). Nothing is asserted. Option: --quick.
 """
 
 import sys
@@ -15,8 +17,10 @@ from table import interleaved, note, print_table
 # This folder holds a file of the framework's name; from here on only the framework has it.
 sys.path.remove(str(Path(__file__).parent))
 
+import asyncio
 import itertools
 import logging
+import operator
 import os
 import sqlite3
 import statistics
@@ -24,24 +28,31 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from functools import partial
+from typing import Annotated, Any, TypedDict
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from langchain.agents import create_agent
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import START, StateGraph
 
-from botwire import BotWireChatHistory, Memory
+from botwire import AsyncMemory, BotWireChatHistory, Memory
 from botwire.jsontext import write
 from botwire.testing import ServerProcess
+from botwire.testing.postgres import PostgresServer
 from botwire_langchain import BotWireSaver
 
 QUICK = "--quick" in sys.argv
 TURNS = (10, 100) if QUICK else (10, 100, 1000)
 MESSAGES = (10, 100, 1000) if QUICK else (10, 100, 1000, 10_000)
 ROUNDS = 6 if QUICK else 10
+STEPS = 8  # supersteps of two tasks
+PAUSE = 0.05  # seconds that they take
 logging.disable(logging.WARNING)
 os.environ["LANGSMITH_TRACING"] = "false"
 
@@ -83,14 +94,16 @@ class Counter:
 
     def __init__(self) -> None:
         self.trips = self.bytes = 0
-        run = Memory._run
+        for face in (Memory, AsyncMemory):
+            self._count(face, face._run)
 
-        def counted(memory: Memory, operation: Any) -> Any:
+    def _count(self, face: Any, run: Any) -> None:
+        def counted(memory: Any, operation: Any) -> Any:
             self.trips += 1
             self.bytes += len(write(operation.request()))
             return run(memory, operation)
 
-        Memory._run = counted
+        face._run = counted
 
 
 class CountingSerializer(JsonPlusSerializer):
@@ -149,36 +162,80 @@ def turns(savers: dict[str, Any], counter: Counter) -> None:
     print_table("A turn of an agent that calls two tools (1 read and 5 supersteps)", head, rows)
 
 
-def histories(places: dict[str, str]) -> None:
+class State(TypedDict):
+    done: Annotated[list[int], operator.add]
+
+
+def two_tasks(saver: Any, apart: float) -> Any:
+    """A graph of STEPS supersteps, in each of which two tasks end so many seconds apart."""
+
+    def task(seconds: float) -> Any:
+        def run(state: State) -> State:
+            time.sleep(seconds)
+            return {"done": [1]}
+
+        async def run_async(state: State) -> State:
+            await asyncio.sleep(seconds)
+            return {"done": [1]}
+
+        return RunnableLambda(run, run_async)
+
+    builder = StateGraph(State)
+    names = ["first", "second"]
+    for name, seconds in zip(names, (PAUSE, PAUSE + apart), strict=True):
+        builder.add_node(name, task(seconds))
+        builder.add_edge(START, name)
+        builder.add_conditional_edges(
+            name, lambda state: names if len(state["done"]) < 2 * STEPS else "__end__"
+        )
+    return builder.compile(checkpointer=saver)
+
+
+def supersteps(url: str, counter: Counter) -> None:
+    """Requests a superstep over HTTP, by how its tasks end and how the graph is run."""
     rows: list[list[object]] = []
-    tasks: dict[str, Callable[[], object]] = {}
-    for name, url in places.items():
-        for count in MESSAGES:
-            session = BotWireChatHistory(f"session {count}", url=url)
-            session.add_messages([HumanMessage("z" * 200) for _ in range(count)])
-            pair = [HumanMessage("z" * 200), AIMessage("z" * 200)]
-            tasks[f"{name} {count:,} append"] = lambda s=session, p=pair: s.add_messages(p)
-    note("chat history, appending")
+    with asyncio.Runner() as runner:
+        for name, apart in (("together", 0.0), (f"{PAUSE * 1000:.0f} ms apart", PAUSE)):
+            row: list[object] = [f"two tasks that end {name}"]
+            for durability in ("async", "sync"):
+                for awaited in (False, True):
+                    note(f"supersteps: {name}, {durability}, {'ainvoke' if awaited else 'invoke'}")
+                    graph = two_tasks(BotWireSaver(url=url), apart)
+                    config: Any = {"configurable": {"thread_id": uuid4().hex}}
+                    before, options = counter.trips, {"durability": durability}
+                    if awaited:
+                        runner.run(graph.ainvoke({"done": []}, config, **options))
+                    else:
+                        graph.invoke({"done": []}, config, **options)
+                    writes = counter.trips - before - 1  # a run begins with a read
+                    row.append(f"{writes / len(list(graph.get_state_history(config))):.1f}")
+            rows.append(row)
+    head = ["", "invoke", "ainvoke", "invoke, sync", "ainvoke, sync"]
+    print_table("Requests a superstep over HTTP, by durability", head, rows)
+
+
+def histories(places: dict[str, Callable[[str], Any]]) -> None:
+    """Appending to and reading chat histories of different lengths, by who keeps them."""
+    sessions = {
+        (name, count): make(f"session {count}")
+        for name, make in places.items()
+        for count in MESSAGES
+    }
+    note("chat history")
+    for (_, count), session in sessions.items():
+        session.add_messages([HumanMessage("z" * 200) for _ in range(count)])
+    pair = [HumanMessage("z" * 200), AIMessage("z" * 200)]
+    tasks = {key: lambda s=session: s.add_messages(pair) for key, session in sessions.items()}
     appends = interleaved(tasks, repeat=5, rounds=5)
-    for name, url in places.items():
-        first = appends[f"{name} {MESSAGES[0]:,} append"]
-        for count in MESSAGES:
-            session = BotWireChatHistory(f"session {count}", url=url)
-            started = time.perf_counter()
-            length = len(session.messages)
-            read = (time.perf_counter() - started) * 1e3
-            append = appends[f"{name} {count:,} append"]
-            ratio = f"{append / first:.2f}"
-            rows.append(
-                [
-                    f"{count:,}",
-                    name,
-                    f"{append / 1e3:.2f}",
-                    ratio,
-                    f"{read:.1f}",
-                    f"{read / length * 1e3:.0f}",
-                ]
-            )
+    rows: list[list[object]] = []
+    for (name, count), session in sessions.items():
+        started = time.perf_counter()
+        length = len(session.messages)
+        read = (time.perf_counter() - started) * 1e3
+        append = appends[name, count]
+        ratio = f"{append / appends[name, MESSAGES[0]]:.2f}"
+        each = f"{read / length * 1e3:.0f}"
+        rows.append([f"{count:,}", name, f"{append / 1e3:.2f}", ratio, f"{read:.1f}", each])
     head = [
         "messages before",
         "place",
@@ -188,24 +245,43 @@ def histories(places: dict[str, str]) -> None:
         "us a message",
     ]
     print_table("Chat history (a read includes making the message objects)", head, rows)
-    print("  langchain-redis and langchain-postgres are not installed here and were not run.")
 
 
-def postgres(stack: ExitStack, serde: Any) -> dict[str, Any]:
-    """A saver on a PostgreSQL of its own, or nothing and a line that says why."""
+def postgres(stack: ExitStack) -> str | None:
+    """The address of a database on a PostgreSQL of its own, or None and a line that says why."""
     try:
-        from langgraph.checkpoint.postgres import PostgresSaver
-
-        from botwire.testing.postgres import PostgresServer
-
-        server = stack.enter_context(PostgresServer(fsync="on"))
-        saver = stack.enter_context(PostgresSaver.from_conn_string(server.database()))
+        return stack.enter_context(PostgresServer(fsync="on")).database()
     except Exception as error:  # what a machine lacks is no reason to print nothing
-        print(f"langgraph-checkpoint-postgres was not run: {type(error).__name__}: {error}")
-        return {}
+        print(f"Nothing was run on PostgreSQL: {type(error).__name__}: {error}")
+        return None
+
+
+def postgres_saver(stack: ExitStack, url: str, serde: Any) -> Any:
+    from langgraph.checkpoint.postgres import PostgresSaver
+
+    saver = stack.enter_context(PostgresSaver.from_conn_string(url))
     saver.serde = serde
     saver.setup()
-    return {"langgraph postgres": saver}
+    return saver
+
+
+def postgres_history(stack: ExitStack, url: str) -> dict[str, Callable[[str], Any]]:
+    """langchain-postgres, if it is installed: it is no requirement of these packages."""
+    try:
+        from langchain_postgres import PostgresChatMessageHistory
+    except ImportError as error:
+        print(f"langchain-postgres was not run ({error}): `make bench-langchain` brings it along.")
+        return {}
+    import psycopg
+
+    connection = stack.enter_context(psycopg.connect(url))
+    PostgresChatMessageHistory.create_tables(connection, "history")
+
+    def make(session: str) -> Any:
+        name = str(uuid5(NAMESPACE_URL, session))  # it takes no other names
+        return PostgresChatMessageHistory("history", name, sync_connection=connection)
+
+    return {"langchain-postgres": make}
 
 
 def main() -> None:
@@ -217,15 +293,23 @@ def main() -> None:
         server = stack.enter_context(ServerProcess(f"sqlite:///{folder}/server.db"))
         peer = sqlite3.connect(f"{folder}/peer.db", check_same_thread=False)
         stack.callback(peer.close)
+        database = postgres(stack)
         embedded = f"sqlite:///{folder}/botwire.db"
         savers: dict[str, Any] = {
             "langgraph sqlite": SqliteSaver(peer, serde=serde),
             "botwire embedded": BotWireSaver(url=embedded),
             "botwire HTTP": BotWireSaver(url=server.url),
-            **postgres(stack, serde),
         }
+        keepers: dict[str, Callable[[str], Any]] = {
+            "botwire embedded": partial(BotWireChatHistory, url=embedded),
+            "botwire HTTP": partial(BotWireChatHistory, url=server.url),
+        }
+        if database is not None:
+            savers["langgraph postgres"] = postgres_saver(stack, database, serde)
+            keepers |= postgres_history(stack, database)
         turns(savers, counter)
-        histories({"embedded": embedded, "HTTP": server.url})
+        supersteps(server.url, counter)
+        histories(keepers)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 LangGraph saves the writes of each task by a call of its own when the task ends, and the checkpoint
 right after the last of them.
 
-- A write that finds none under way is sent at once. A checkpoint is always sent at once.
+- A write that finds none under way is sent once everybody has gone on who could, which takes
+  microseconds: for nobody's answer is waited. A checkpoint is always sent at once.
 - A write that finds another one under way waits until that is done, or until a checkpoint is sent;
   then all that wait by then are sent together.
 - A call returns when what it wrote is kept. What failed together each caller tries alone, so that
@@ -13,12 +14,14 @@ right after the last of them.
 """
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from botwire.forks import watch
@@ -46,13 +49,29 @@ class Pace:
     wait: Callable[[Future[Any]], Any]
 
 
+# LangGraph hands in a checkpoint right after the last write: one turn of the event loop later, or,
+# where it blocks, from another thread, as soon as that one gets Python's lock.
+TURNS = 2
+YIELDS = 20  # which take 10 microseconds where nobody has anything to do
+LONGEST = 0.002  # seconds; a thread that computes gives the lock back after 5 ms only
+
+_let_go: Callable[[], None] = getattr(os, "sched_yield", partial(time.sleep, 0))
+
+
+def _yield() -> None:
+    end = time.monotonic() + LONGEST
+    for _ in range(YIELDS):
+        _let_go()
+        if time.monotonic() > end:
+            return
+
+
 async def _turn() -> None:
-    # LangGraph hands in a checkpoint at most one turn of the event loop after the last write.
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
-BLOCKING = Pace(lambda: None, lambda: time.sleep(0), Future[Any].result)
+BLOCKING = Pace(lambda: None, _yield, Future[Any].result)
 AWAITED = Pace(asyncio.get_running_loop, _turn, asyncio.wrap_future)
 
 
