@@ -89,6 +89,8 @@ def today() -> str:
 class OfflineModel(SimpleChatModel):
     """Stands in for a real model, so that this runs without a key: it says what it was told."""
 
+    model: str = "offline"
+
     @property
     def _llm_type(self) -> str:
         return "offline"

@@ -71,6 +71,7 @@ def test_a_question_is_one_trace_with_the_run_and_what_it_remembered(
         ("remember", "botwire.increment", "tool"),
         ("support question", "botwire.append", "tool"),
     ]
+    assert observed(endpoint.span("OfflineModel"))["model.name"] == "offline"
     for span in spans:
         assert span.attributes["user.id"] == "ada"
         assert span.attributes["session.id"].startswith("ada 20")
