@@ -208,10 +208,19 @@ class _Transaction:
                 _begin(session.connection, self._wait)
             elif self._mode is Mode.SNAPSHOT:
                 session.connection.execute("BEGIN")
-        except sqlite3.Error as error:
+            return session
+        except BaseException as error:  # Ctrl-C comes when the lock that was waited for is taken
+            self._give_up(session)
+            if isinstance(error, sqlite3.Error):
+                raise self._store.failure(error) from error
+            raise
+
+    def _give_up(self, session: SQLiteSession) -> None:
+        try:
+            if session.connection.in_transaction:
+                session.connection.execute("ROLLBACK")
+        finally:
             self._store.give_back(self._mode, session)
-            raise self._store.failure(error) from error
-        return session
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
@@ -233,6 +242,8 @@ class _Transaction:
 
 
 def _begin(connection: sqlite3.Connection, wait: bool) -> None:
+    if connection.in_transaction:  # Ctrl-C came just before it would have ended
+        connection.execute("ROLLBACK")
     if wait:
         connection.execute("BEGIN IMMEDIATE")
         return

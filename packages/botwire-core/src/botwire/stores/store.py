@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -169,12 +169,20 @@ class Store(ABC):
         """Apply one operation durably: when this returns, it survives power loss."""
         ticket = Ticket(operation, once)
         self._line.append(ticket)
+        try:
+            self._serve_line(ticket)
+        except BaseException:  # Ctrl-C while it waited: nobody is to write it later
+            with suppress(ValueError):
+                self._line.remove(ticket)
+            raise
+        return ticket.result()
+
+    def _serve_line(self, ticket: Ticket) -> None:
         with self._lock:
             while not ticket.done:
                 if not self._line:  # Ctrl-C hit the thread that had just taken it
                     raise Unavailable("the write was interrupted; it may have happened")
                 self._commit([self._line.popleft() for _ in range(min(len(self._line), GROUP))])
-        return ticket.result()
 
     def commit(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
         """Apply these writes in one transaction.
