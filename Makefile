@@ -12,10 +12,10 @@ PYPROJECTS := $(MEMBERS:%=%/pyproject.toml)
 INSTALL = $(UV) pip install --quiet --python $(VENV)/bin/python --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench soak test-matrix requirements clean
+.PHONY: help setup demo test lint fix bench bench-scale soak test-matrix requirements clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.all ## install everything: all packages, all frameworks, all tools (about 1 GB)
 
@@ -37,6 +37,14 @@ fix: setup ## repair what the linter can, and format
 
 bench: setup ## measure
 	$(VENV)/bin/python benchmarks/run.py $(ARGS)
+
+# langchain-postgres is what chat histories are measured beside; it comes for this run only.
+bench-langchain: setup ## measure LangGraph and chat histories beside other packages
+	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) run --quiet --no-project --with langchain-postgres \
+		python benchmarks/langchain.py $(ARGS)
+
+bench-scale: setup ## measure what one machine holds, on SQLite and PostgreSQL (ARGS=--quick is shorter)
+	$(VENV)/bin/python benchmarks/scale.py $(ARGS)
 
 soak: setup ## keep a server busy for minutes and look for leaks and lost writes
 	$(VENV)/bin/python benchmarks/soak.py $(ARGS)

@@ -6,6 +6,7 @@ itself and so flatters slow servers less: the first line of the output says whic
 
 import asyncio
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -14,20 +15,24 @@ import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-__all__ = ["Load", "measure", "serving", "tool"]
+__all__ = ["VALUE", "Load", "Places", "measure", "serving", "tool"]
 
 VALUE = "x" * 140
 KEYS = 1000
 LUA = """
-wrk.method = "PUT"
-wrk.headers["Content-Type"] = "application/json"
-wrk.body = '{"value":"%s"}'
-local n = 0
+if wrk.method == "PUT" then
+  wrk.headers["Content-Type"] = "application/json"
+  wrk.body = '{"value":"%(value)s"}'
+end
+math.randomseed(%(seed)d)
 request = function()
-  n = n + 1
-  return wrk.format(nil, "/memory/bench/k" .. (n %% %d))
+  local n = math.random(0, %(keys)d - 1)
+  if %(once)s then
+    wrk.headers["Idempotency-Key"] = string.format("%%08x-%%08x", n, math.random(0, 2^31 - 1))
+  end
+  return wrk.format(nil, "/memory/%(name)s-" .. n %% %(namespaces)d .. "/k" .. n)
 end
 """
 
@@ -39,6 +44,20 @@ class Load:
     rate: float
     p50: float
     p99: float
+
+
+@dataclass(frozen=True)
+class Places:
+    """Keys in random order: number n is `k{n}` in namespace `{name}-{n % namespaces}`.
+
+    Args:
+        once: each write carries an idempotency key, as those of the library do.
+    """
+
+    name: str = "bench"
+    keys: int = KEYS
+    namespaces: int = 1
+    once: bool = False
 
 
 def tool() -> str:
@@ -116,20 +135,26 @@ def _wait(url: str) -> None:
             time.sleep(0.05)
 
 
-def measure(url: str, method: str, connections: int, seconds: int) -> Load:
-    """Load a server for some seconds: GET of one entry, or PUT over many keys."""
+def measure(
+    url: str, method: str, connections: int, seconds: int, places: Places | None = None
+) -> Load:
+    """Load a server for some seconds; without `places`: GET of one entry, PUT over many keys."""
+    if method == "PUT":
+        places = places or Places()
     if shutil.which("wrk"):
-        return _wrk(url, method, connections, seconds)
-    command = [sys.executable, __file__, "load", url, method, str(connections), str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return _wrk(url, method, connections, seconds, places)
+    given = [url, method, str(connections), str(seconds), json.dumps(places and asdict(places))]
+    done = subprocess.run(
+        [sys.executable, __file__, "load", *given], capture_output=True, text=True, check=True
+    )
     return Load(**json.loads(done.stdout))
 
 
-def _wrk(url: str, method: str, connections: int, seconds: int) -> Load:
+def _wrk(url: str, method: str, connections: int, seconds: int, places: Places | None) -> Load:
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        if method == "PUT":
-            script.write(LUA % (VALUE, KEYS))
+        if places:
+            script.write(f"wrk.method = '{method}'\n{LUA % _lua_values(places)}")
             script.flush()
             command += ["-s", script.name]
         done = subprocess.run(
@@ -141,6 +166,11 @@ def _wrk(url: str, method: str, connections: int, seconds: int) -> Load:
     return Load(float(rate[1]) if rate else 0.0, _ms(done.stdout, "50%"), _ms(done.stdout, "99%"))
 
 
+def _lua_values(places: Places) -> dict[str, object]:
+    seed = random.randrange(2**31)
+    return {**asdict(places), "once": json.dumps(places.once), "value": VALUE, "seed": seed}
+
+
 def _ms(text: str, row: str) -> float:
     found = re.search(rf"{row}\s+([\d.]+)(us|ms|s)", text)
     if found is None:
@@ -148,38 +178,52 @@ def _ms(text: str, row: str) -> float:
     return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
 
 
-async def _make_load(url: str, method: str, connections: int, seconds: int) -> Load:
+async def _make_load(
+    url: str, method: str, connections: int, seconds: int, places: Places | None
+) -> Load:
     host, _, port = url.removeprefix("http://").partition(":")
-    body = f'{{"value":"{VALUE}"}}' if method == "PUT" else ""
     times: list[float] = []
     deadline = time.perf_counter() + seconds
 
-    async def connection(number: int) -> None:
+    async def connection() -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         while (started := time.perf_counter()) < deadline:
-            number += connections
-            key = f"k{number % KEYS}" if method == "PUT" else "k1"
-            head = f"{method} /memory/bench/{key} HTTP/1.1\r\nHost: {host}\r\n"
-            if body:
-                head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            writer.write(f"{head}\r\n{body}".encode())
+            writer.write(_request(host, method, places))
             answer = await reader.readuntil(b"\r\n\r\n")
+            if answer[9:10] != b"2":
+                raise RuntimeError(answer)
             length = re.search(rb"content-length: (\d+)", answer)
             await reader.readexactly(int(length[1]) if length else 0)
             times.append(time.perf_counter() - started)
         writer.close()
 
-    await asyncio.gather(*map(connection, range(connections)))
+    await asyncio.gather(*(connection() for _ in range(connections)))
     times.sort()
     return Load(
         len(times) / seconds, times[len(times) // 2] * 1e3, times[len(times) * 99 // 100] * 1e3
     )
 
 
+def _request(host: str, method: str, places: Places | None) -> bytes:
+    path, headers, body = "bench/k1", "", ""
+    if places:
+        number = random.randrange(places.keys)
+        path = f"{places.name}-{number % places.namespaces}/k{number}"
+        if places.once:
+            headers = f"Idempotency-Key: {random.getrandbits(64):x}\r\n"
+    if method == "PUT":
+        body = f'{{"value":"{VALUE}"}}'
+        headers += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return f"{method} /memory/{path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n{body}".encode()
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         _serve(sys.argv[2], sys.argv[3])
     else:
-        url, method, connections, seconds = sys.argv[2:]
-        load = asyncio.run(_make_load(url, method, int(connections), int(seconds)))
+        url, method, connections, seconds, places = sys.argv[2:]
+        given = json.loads(places)
+        load = asyncio.run(
+            _make_load(url, method, int(connections), int(seconds), given and Places(**given))
+        )
         print(json.dumps(load.__dict__))
