@@ -16,6 +16,7 @@ from botwire import AsyncMemory, Memory, cli
 from botwire.commands import EXIT_CODES
 from botwire.errors import BotWireError
 from botwire.operations import OPERATIONS
+from botwire_server import __main__ as server
 from botwire_server.app import create_app
 from botwire_server.metrics import Metrics
 from botwire_server.settings import FREE_TIER, Settings
@@ -208,6 +209,15 @@ def test_every_metric_is_documented():
     assert table("docs/server.md", "metric").keys() == families
 
 
+def test_every_action_and_option_of_the_server_command_is_documented():
+    page = text_of("docs/server.md")
+    (action,) = [a for a in server._parser()._actions if not a.option_strings]
+    assert [name for name in action.choices or () if name != "serve"] == ["migrate"]
+    assert "`botwire-server`" in page
+    migrations = page.partition("## Migrations")[2].partition("## ")[0]
+    assert [flag for flag in _flags(server._parser()) if flag not in migrations] == ["--help"]
+
+
 # -- the command line ------------------------------------------------------------------------------
 
 
@@ -249,9 +259,9 @@ def _shown_commands() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for block in re.findall(r"^```(?:sh|console|bash)\n(.*?)^```$", text, re.DOTALL | re.M):
-            for line in re.findall(r"^(?:\$ )?(botwire .*)$", block, re.MULTILINE):
+            for line in re.findall(r"^(?:\$ )?(botwire(?:-server)? .*)$", block, re.MULTILINE):
                 yield page.name, line
-        for inline in re.findall(r"`(botwire [a-z]+ [^`]*)`", text):
+        for inline in re.findall(r"`(botwire(?:-server)? [a-z]+ [^`]*)`", text):
             yield page.name, inline
 
 
@@ -262,9 +272,10 @@ def test_every_command_that_is_shown_would_be_understood():
 
 
 def _understood(line: str) -> bool:
-    words = shlex.split(line.partition(" && ")[0], comments=True)[1:]
+    command, *words = shlex.split(line.partition(" && ")[0], comments=True)
+    parser = {"botwire": cli._parser, "botwire-server": server._parser}[command]()
     try:
-        cli._parser().parse_args(["x" if re.fullmatch(r"\[?[A-Z]+\]?", w) else w for w in words])
+        parser.parse_args(["x" if re.fullmatch(r"\[?[A-Z]+\]?", w) else w for w in words])
     except SystemExit as refused:
         return not refused.code  # --help and --version end with 0
     return True
