@@ -26,7 +26,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Annotated, Any, TypedDict
@@ -51,7 +51,7 @@ QUICK = "--quick" in sys.argv
 TURNS = (10, 100) if QUICK else (10, 100, 1000)
 MESSAGES = (10, 100, 1000) if QUICK else (10, 100, 1000, 10_000)
 ROUNDS = 6 if QUICK else 10
-STEPS = 8  # supersteps of two tasks
+STEPS = 8  # supersteps of tasks side by side
 PAUSE = 0.05  # seconds that they take
 logging.disable(logging.WARNING)
 os.environ["LANGSMITH_TRACING"] = "false"
@@ -166,8 +166,8 @@ class State(TypedDict):
     done: Annotated[list[int], operator.add]
 
 
-def two_tasks(saver: Any, apart: float) -> Any:
-    """A graph of STEPS supersteps, in each of which two tasks end so many seconds apart."""
+def tasks_of(saver: Any, apart: Sequence[float]) -> Any:
+    """A graph of STEPS supersteps of tasks, each of which ends so many seconds after the first."""
 
     def task(seconds: float) -> Any:
         def run(state: State) -> State:
@@ -181,12 +181,12 @@ def two_tasks(saver: Any, apart: float) -> Any:
         return RunnableLambda(run, run_async)
 
     builder = StateGraph(State)
-    names = ["first", "second"]
-    for name, seconds in zip(names, (PAUSE, PAUSE + apart), strict=True):
-        builder.add_node(name, task(seconds))
+    names = [f"task {number}" for number in range(len(apart))]
+    for name, later in zip(names, apart, strict=True):
+        builder.add_node(name, task(PAUSE + later))
         builder.add_edge(START, name)
         builder.add_conditional_edges(
-            name, lambda state: names if len(state["done"]) < 2 * STEPS else "__end__"
+            name, lambda state: names if len(state["done"]) < len(apart) * STEPS else "__end__"
         )
     return builder.compile(checkpointer=saver)
 
@@ -194,23 +194,28 @@ def two_tasks(saver: Any, apart: float) -> Any:
 def supersteps(url: str, counter: Counter) -> None:
     """Requests a superstep over HTTP, by how its tasks end and how the graph is run."""
     rows: list[list[object]] = []
+    schedules = {
+        "one task": (0.0,),
+        "two tasks that end together": (0.0, 0.0),
+        f"two tasks that end {PAUSE * 1000:.0f} ms apart": (0.0, PAUSE),
+    }
+    ways = list(itertools.product(("async", "sync"), (False, True)))
     with asyncio.Runner() as runner:
-        for name, apart in (("together", 0.0), (f"{PAUSE * 1000:.0f} ms apart", PAUSE)):
-            row: list[object] = [f"two tasks that end {name}"]
-            for durability in ("async", "sync"):
-                for awaited in (False, True):
-                    note(f"supersteps: {name}, {durability}, {'ainvoke' if awaited else 'invoke'}")
-                    graph = two_tasks(BotWireSaver(url=url), apart)
-                    config: Any = {"configurable": {"thread_id": uuid4().hex}}
-                    before, options = counter.trips, {"durability": durability}
-                    if awaited:
-                        runner.run(graph.ainvoke({"done": []}, config, **options))
-                    else:
-                        graph.invoke({"done": []}, config, **options)
-                    writes = counter.trips - before - 1  # a run begins with a read
-                    row.append(f"{writes / len(list(graph.get_state_history(config))):.1f}")
+        for name, apart in schedules.items():
+            note(f"supersteps of {name}")
+            row: list[object] = [name]
+            for durability, awaited in ways:
+                graph = tasks_of(BotWireSaver(url=url), apart)
+                config: Any = {"configurable": {"thread_id": uuid4().hex}}
+                before, options = counter.trips, {"durability": durability}
+                if awaited:
+                    runner.run(graph.ainvoke({"done": []}, config, **options))
+                else:
+                    graph.invoke({"done": []}, config, **options)
+                writes = counter.trips - before - 1  # a run begins with a read
+                row.append(f"{writes / len(list(graph.get_state_history(config))):.1f}")
             rows.append(row)
-    head = ["", "invoke", "ainvoke", "invoke, sync", "ainvoke, sync"]
+    head = ["", *(f"{'ainvoke' if awaited else 'invoke'}, {how}" for how, awaited in ways)]
     print_table("Requests a superstep over HTTP, by durability", head, rows)
 
 
