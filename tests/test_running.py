@@ -99,10 +99,8 @@ def test_the_compose_and_docker_commands_of_the_page_name_what_is_there():
         for name in re.findall(r"(?:server-\d|migrate)\b", line):
             assert name in SERVICES
     assert "docker build -f deploy/Dockerfile -t botwire-server ." in text
-    assert {service.get("image") for service in SERVICES.values()} == {
-        "botwire-server",
-        "postgres:17",
-    }
+    images = {service["image"] for service in SERVICES.values()}
+    assert images == {"botwire-server", "postgres:17"}
 
 
 def test_the_proxy_of_the_page_lets_through_what_the_server_takes():
@@ -119,8 +117,6 @@ def test_the_proxy_of_the_page_lets_through_what_the_server_takes():
     assert int(idle[1]) < KEEP_ALIVE
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     ports = {port.split(":")[1] for port in published}
-        port.split(":")[1] for service in SERVICES.values() for port in service.get("ports", [])
-    }
     for snippet in (nginx, caddy):
         assert set(re.findall(r"127\.0\.0\.1:(\d+)", snippet)) == ports
 
