@@ -182,7 +182,10 @@ class Store(ABC):
             while not ticket.done:
                 if not self._line:  # Ctrl-C hit the thread that had just taken it
                     raise Unavailable("the write was interrupted; it may have happened")
-                self._commit([self._line.popleft() for _ in range(min(len(self._line), GROUP))])
+                self._commit(self._take_group())
+
+    def _take_group(self) -> list[Ticket]:
+        return [self._line.popleft() for _ in range(min(len(self._line), GROUP))]
 
     def commit(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
         """Apply these writes in one transaction.
