@@ -14,9 +14,9 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from tracing_endpoint import Endpoint
-from tracing_workload import CANARY
+from tracing_workload import CANARY, everything
 
-from botwire import otel, telemetry
+from botwire import Memory, otel, telemetry
 from botwire.telemetry.content import Content
 
 ADA: dict[str, Any] = {"configurable": {"thread_id": "ada"}}
@@ -56,7 +56,12 @@ def url(tmp_path: Any) -> str:
     return f"sqlite:///{tmp_path}/memory.db"
 
 
-# -- parts of frameworks, used by hand ------------------------------------------------------------
+# -- by hand --------------------------------------------------------------------------------------
+
+
+def test_operations_of_every_kind_without_an_adapter(tree: Tree, url: str) -> None:
+    with Memory("ada", url=url) as memory:
+        assert len(tree.below(lambda: everything(memory))) > 15
 
 
 def test_a_chat_history_of_langchain(tree: Tree, url: str) -> None:

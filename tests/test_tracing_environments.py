@@ -46,6 +46,7 @@ ENVIRONMENTS = {
             *(f"packages/botwire-langfuse/tests/test_{name}.py" for name in LANGFUSE),
             "packages/botwire-agentops/tests/test_agentops.py",
             f"{CORE}_spans.py",
+            f"{CORE}_values.py",
         ],
     ),
     "C": Environment(
@@ -64,7 +65,9 @@ ENVIRONMENTS = {
         ["botwire-humanloop"],
         [f"packages/botwire-humanloop/tests/test_{name}.py" for name in ("logs", "iterate")],
     ),
-    "F": Environment([], [], [f"{CORE}.py", f"{CORE}_content.py", f"{CORE}_functions.py"]),
+    "F": Environment(
+        [], [], [f"{CORE}{part}.py" for part in ("", "_content", "_functions", "_funnel")]
+    ),
 }
 # It ends at once: at a regular end Langfuse 3 waits seconds for each client that the tests made.
 PYTEST = """
