@@ -141,7 +141,8 @@ def test_a_sampler_can_choose_by_what_is_remembered(botwire_memory: Memory) -> N
             **more: Any,
         ) -> SamplingResult:
             noise = attributes["gen_ai.memory.record.id"] == "noise"
-            return SamplingResult(Decision.DROP if noise else Decision.RECORD_AND_SAMPLE)
+            decision = Decision.DROP if noise else Decision.RECORD_AND_SAMPLE
+            return SamplingResult(decision, attributes)
 
         def get_description(self) -> str:
             return "no noise"
