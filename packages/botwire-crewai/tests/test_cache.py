@@ -40,11 +40,10 @@ def ask(cache: CacheHandler, tool: BaseTool, style: Any, *script: Any) -> list[s
     model = ScriptedModel(style=style, script=[*script, "done"])
     agent = Agent(role="r", goal="g", backstory="b", llm=model, tools=[tool], cache_handler=cache)
     task = Task(description="d", expected_output="e", agent=agent)
-    Crew(agents=[agent], tasks=[task], tracing=False).kickoff()
+    Crew(agents=[agent], tasks=[task], cache=False, tracing=False).kickoff()
     return model.results()
 
 
-@newer
 @pytest.mark.parametrize("style", ["text", "native"])
 def test_what_one_process_looked_up_another_one_knows(url: str, style: Any) -> None:
     first, second = Counted(), Counted()
@@ -101,7 +100,6 @@ def test_results_are_forgotten_after_a_while(url: str) -> None:
     eventually(lambda: cache.read("tool", "{}") is None)
 
 
-@newer
 def test_a_cache_that_cannot_be_reached_lets_the_tool_run(
     nowhere: str, caplog: pytest.LogCaptureFixture
 ) -> None:

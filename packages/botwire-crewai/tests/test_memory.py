@@ -20,7 +20,7 @@ from crewai.memory.analyze import (
 from crewai.memory.storage.factory import set_memory_storage_factory
 from crewai.state import CheckpointConfig
 from scripted_model import ScriptedModel, words
-from storage_help import newer, requests_of
+from storage_help import requests_of
 
 from botwire.errors import Unreachable
 from botwire_crewai import (
@@ -122,7 +122,6 @@ def test_a_recall_asks_the_server_once_and_writes_once(memory: BotWireMemory) ->
     assert [type(operation).__name__ for operation in asked] == ["Usage", "Batch"]
 
 
-@newer
 def test_a_recall_of_a_read_only_memory_writes_nothing(memory: BotWireMemory) -> None:
     memory.remember("note", scope="/s", **GIVEN)
     memory.read_only = True
@@ -156,6 +155,19 @@ def test_updates_stay_below_the_root_scope(storage: BotWireStorage, model: Scrip
         mine.update(other.id, content="changed")
     assert mine.update(own.id, scope="/moved", importance=0.9).scope == "/me/moved"
     assert texts(mine.recall("fact", depth="shallow")) == ["a fact"]
+
+
+def test_scopes_and_slices_of_a_memory_work(memory: BotWireMemory) -> None:
+    red, blue = memory.scope("/red"), memory.scope("/blue")
+    red.remember("tea is red", scope="/", **GIVEN)
+    red.remember("tea is redder", scope="/deep", **GIVEN)
+    blue.remember("tea is blue", scope="/", **GIVEN)
+    memory.remember("tea is anything", scope="/", **GIVEN)
+    assert set(texts(red.recall("tea"))) == {"tea is red", "tea is redder"}
+    both = memory.slice(["/red/deep", "/blue"], read_only=True)
+    for depth in ("shallow", "deep"):
+        found = texts(both.recall("tea", depth=depth))
+        assert set(found) == {"tea is redder", "tea is blue"}
 
 
 def test_forgetting_by_id_leaves_other_root_scopes(

@@ -1,5 +1,7 @@
 """What a storage keeps and finds; what the default one gets wrong is a rule that holds here."""
 
+import base64
+import struct
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -42,6 +44,12 @@ def test_a_record_comes_back_as_it_was(storage: BotWireStorage, other: BotWireSt
         assert found is not None
         assert found.model_dump() == saved.model_dump()
         assert found.embedding == pytest.approx(saved.embedding)
+
+
+def test_a_vector_is_stored_as_base64_of_float32(storage: BotWireStorage) -> None:
+    storage.save([one := record(embedding=[1.0, -2.0, 0.5])])
+    stored = storage.mirror.memory[f"records/{one.id}"]
+    assert struct.unpack("<3f", base64.b64decode(stored["vector"])) == (1.0, -2.0, 0.5)
 
 
 def test_a_record_without_vector_is_kept(storage: BotWireStorage) -> None:

@@ -217,6 +217,14 @@ def test_waiting_in_vain_is_a_sentence(by_name: dict[str, BaseTool]) -> None:
     assert answer == "Nothing is remembered under 'never' in memory 'team'. Waited 0.1 seconds."
 
 
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_waiting_for_no_time_looks_once(by_name: dict[str, BaseTool], seconds: float) -> None:
+    tool = by_name["wait_for_memory"]
+    assert tool.run(key="never", timeout_seconds=seconds).endswith("Waited 0 seconds.")
+    by_name["remember"].run(key="k", value="v")
+    assert tool.run(key="k", timeout_seconds=seconds) == '"v"'
+
+
 async def test_a_tool_can_be_awaited(by_name: dict[str, BaseTool]) -> None:
     await by_name["remember"].arun(key="k", value="v")
     assert await by_name["recall"].arun(key="k") == '"v"'
@@ -225,8 +233,17 @@ async def test_a_tool_can_be_awaited(by_name: dict[str, BaseTool]) -> None:
 # -- failures ------------------------------------------------------------------------------------
 
 
-@newer
 def test_an_error_of_the_memory_is_returned_and_not_raised(
+    by_name: dict[str, BaseTool], nowhere: str
+) -> None:
+    for arguments in ({"key": ""}, {"key": "k", "ttl_seconds": -1}, {"key": "k" * 600}):
+        assert "BW-422" in repr(by_name["remember"].run(value="x", **arguments))
+    recall = memory_tools("team", url=nowhere, timeout=0.2)[1]
+    assert "BW-503-unreachable" in repr(recall.run(key="k"))
+
+
+@newer
+def test_a_failure_says_whether_it_may_work_later(
     by_name: dict[str, BaseTool], nowhere: str
 ) -> None:
     wrong = by_name["remember"].run(key="", value="x")
@@ -245,7 +262,6 @@ def test_no_secret_stands_in_a_failure(nowhere: str) -> None:
     assert "sk-very-secret" not in text
 
 
-@newer
 @STYLES
 def test_a_dead_server_is_asked_once_and_the_crew_goes_on(style: str, nowhere: str) -> None:
     tools = memory_tools("team", url=nowhere, timeout=0.2)
@@ -253,8 +269,9 @@ def test_a_dead_server_is_asked_once_and_the_crew_goes_on(style: str, nowhere: s
     out, model = play(style, tools, use("remember", key="city", value="Oslo"))
     assert len(runs) == 1
     assert "BW-503-unreachable" in model.results()[0]
-    assert [failure.tool_name for failure in out.tasks_output[0].tool_failures] == ["remember"]
     assert out.raw == "done"
+    if ToolFailure is not None:  # crewai before 1.15.10 keeps no list of them
+        assert [one.tool_name for one in out.tasks_output[0].tool_failures] == ["remember"]
 
 
 def counted(tool: BaseTool) -> list[Any]:
@@ -312,6 +329,13 @@ def test_results_are_never_stale_even_when_the_crew_caches(
     )
     assert [result.partition("\n")[0] for result in model.results()][:3:2] == ["1", '"two"']
     assert memory.get("n") == "two"  # the second identical remember was executed
+
+
+async def test_a_crew_can_be_awaited(tools: list[BaseTool]) -> None:
+    model = ScriptedModel(script=[use("remember", key="k", value="v"), use("recall", key="k"), "x"])
+    out = await crew_of(model, tools).akickoff()
+    assert out.raw == "x"
+    assert model.results()[1].startswith('"v"')
 
 
 def test_calls_of_one_turn_run_in_their_order(tools: list[BaseTool]) -> None:

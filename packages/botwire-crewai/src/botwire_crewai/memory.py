@@ -118,6 +118,7 @@ class BotWireMemory(Memory):
         except BotWireError as error:
             self._emit_failed(query, limit, error)
             raise
+        lens.touch = lens.touch and not self.read_only  # CrewAI 1.14 writes all the same
         conditions = (scope, categories, limit, depth, source, include_private)
         found = self._through(lens, Memory.recall, query, *conditions)
         if lens.trouble is not None:

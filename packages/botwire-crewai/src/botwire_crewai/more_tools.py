@@ -112,7 +112,7 @@ class WaitForMemory(MemoryTool):
     args_schema: type[BaseModel] = Field(default=WaitArguments, exclude=True)
 
     def answer(self, memory: Memory, asked: WaitArguments) -> str:
-        seconds = min(asked.timeout_seconds, LONGEST_WAIT)
+        seconds = min(max(0.0, asked.timeout_seconds), LONGEST_WAIT)  # a NaN is none, too
         deadline, pause = time.monotonic() + seconds, 0.05
         while (value := memory.get(asked.key, MISSING)) is MISSING:
             left = deadline - time.monotonic()
