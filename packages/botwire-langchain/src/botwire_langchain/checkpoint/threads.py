@@ -123,37 +123,27 @@ class Threads:
         new: Mapping[str, Any],
         pace: Pace,
     ) -> Flow[RunnableConfig]:
-        with self.guard.together.waiting(thread_of(config), pace) as along:
-            yield from self._put(config, checkpoint, metadata, new, along)
-        return Place.of(config).config(checkpoint["id"])
-
-    def _put(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: Mapping[str, Any],
-        new: Mapping[str, Any],
-        along: Sequence[Operation],
-    ) -> Flow[None]:
         place, parent = Place.of(config), id_of(config)
         head = self.heads.get(place)
-        for attempt in range(TRIES):
-            # What is known was no longer so: it is left aside, and all is written under new keys.
-            head, salt = (None, f"-{secrets.token_hex(4)}") if attempt else (head, "")
-            writer = Writer(self.namespace, self.codec, self.guard.entry_ttl)
-            refs = dict(self._refs(place, parent, checkpoint, new, head, writer, salt))
-            document = Document.make(place, parent, checkpoint, metadata, refs, self.codec)
-            saving = [*along, *writer.operations, *self._saving(document)]
-            try:
-                results = yield from self.guard.write(place.thread, saving)
-            except Conflict:
-                if attempt + 1 == TRIES:
-                    raise
-                continue
-            entries = {entry.key: entry for entry in results if isinstance(entry, Entry)}
-            known = Head(document.id, checkpoint["channel_versions"], settle(refs, entries))
-            self.heads.keep(place, known)
-            return
+        with self.guard.together.waiting(place.thread, pace) as along:
+            for attempt in range(TRIES):
+                # What is known was no longer so: it is left aside, and all goes under new keys.
+                head, salt = (None, f"-{secrets.token_hex(4)}") if attempt else (head, "")
+                writer = Writer(self.namespace, self.codec, self.guard.entry_ttl)
+                refs = dict(self._refs(place, parent, checkpoint, new, head, writer, salt))
+                document = Document.make(place, parent, checkpoint, metadata, refs, self.codec)
+                saving = [*along, *writer.operations, *self._saving(document)]
+                try:
+                    results = yield from self.guard.write(place.thread, saving)
+                except Conflict:
+                    if attempt + 1 == TRIES:
+                        raise
+                    continue
+                entries = {entry.key: entry for entry in results if isinstance(entry, Entry)}
+                known = Head(document.id, checkpoint["channel_versions"], settle(refs, entries))
+                self.heads.keep(place, known)
+                break
+        return place.config(checkpoint["id"])
 
     def _refs(
         self,
