@@ -19,8 +19,7 @@ class Lanes:
 
     def __init__(self, places: int) -> None:
         self._places = places
-        self._running = 0
-        self._waiting_alone = 0
+        self._groups: list[list[Ticket]] = []
         self._line: list[Ticket] = []
         self._busy: set[str] = set()
         self._held: set[str] = set()  # held by others when they were tried last
@@ -29,42 +28,53 @@ class Lanes:
         """Put a ticket at the end of the line."""
         self._line.append(ticket)
 
-    def take(self) -> list[Ticket]:
-        """The next group, or nothing; `done` must follow."""
-        if self._running == self._places or not self._line:
-            return []
+    def take(self, group: list[Ticket] | None = None) -> list[Ticket]:
+        """The next group, or nothing; `done` must follow, or `drop`.
+
+        A list that is given becomes the group, before anything else changes.
+        """
+        group = [] if group is None else group
+        if len(self._groups) == self._places or not self._line:
+            group.clear()
+            return group
         barred = self._busy | self._held
-        if barred:
-            group = self._alone() or self._passing(barred)
-            taken = set(group)
-            self._line = [ticket for ticket in self._line if ticket not in taken]
-        else:
-            group, self._line = self._line[:GROUP], self._line[GROUP:]
+        group[:] = self._alone() or self._passing(barred) if barred else self._line[:GROUP]
         if group:
-            self._running += 1
+            self._groups.append(group)
             self._busy.update([ticket.operation.namespace for ticket in group])
+            self._leave(group if barred else None, len(group))
         return group
+
+    def _leave(self, group: list[Ticket] | None, count: int) -> None:
+        if group is None:  # the first ones
+            self._line = self._line[count:]
+        else:
+            gone = set(group)
+            self._line = [ticket for ticket in self._line if ticket not in gone]
 
     def _passing(self, barred: set[str]) -> list[Ticket]:
         return [ticket for ticket in self._line if ticket.operation.namespace not in barred][:GROUP]
 
     def _alone(self) -> list[Ticket]:
-        if self._waiting_alone >= max(self._places - 1, 1):
+        if len(self._busy & self._held) >= max(self._places - 1, 1):
             return []
         for name in self._held - self._busy:
             group = [ticket for ticket in self._line if ticket.operation.namespace == name]
             if group:
-                self._waiting_alone += 1
                 return group[:GROUP]
         return []
 
     def done(self, group: Sequence[Ticket], left: Sequence[Ticket] = ()) -> None:
         """A group has ended; `left` are its tickets whose namespaces others held."""
         names = {ticket.operation.namespace for ticket in group}
-        if names <= self._held:
-            self._waiting_alone -= 1
-            self._held -= names
-        self._running -= 1
+        self._groups = [other for other in self._groups if other is not group]
         self._busy -= names
+        self._held -= names
         self._held.update(ticket.operation.namespace for ticket in left)
         self._line[:0] = left
+
+    def drop(self, group: Sequence[Ticket], ticket: Ticket) -> None:
+        """Whoever took the group was interrupted, at any point; and nobody waits for the ticket."""
+        self._leave([*group, ticket], 0)
+        self._groups = [other for other in self._groups if other is not group]
+        self._busy = {each.operation.namespace for other in self._groups for each in other}

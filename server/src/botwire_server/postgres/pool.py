@@ -3,8 +3,9 @@
 - Whoever finds none free waits (`WAIT`); nobody waits without an end, whatever the database does.
 - A connection that the other side has closed is noticed before it is used.
 - What was inherited by a fork is left alone: closing it would disturb the parent.
+- There are no threads, and whoever is interrupted while waiting takes no connection along.
 
-psycopg's own pool is not used: see docs/decisions/015-a-pool-of-our-own.md.
+psycopg's own pool was tried and is not used: see docs/decisions/015-a-pool-of-our-own.md.
 """
 
 import select
@@ -117,15 +118,18 @@ class Pool:
             Busy: all are in use for longer than `WAIT` seconds.
             psycopg.Error: there is none, and the database cannot be reached.
         """
-        if not self._places.acquire(timeout=WAIT):
-            raise Busy(
-                f"all {self.size} connections to the database were in use for {WAIT:g} s",
-                hint="Try again; raise their number in the store's URL: ?pool_size=20",
-            )
+        place = False
         try:
+            place = self._places.acquire(timeout=WAIT)
+            if not place:
+                raise Busy(
+                    f"all {self.size} connections to the database were in use for {WAIT:g} s",
+                    hint="Try again; raise their number in the store's URL: ?pool_size=20",
+                )
             return self._open() or self._connect()
         except BaseException:
-            self._places.release()
+            if place:
+                self._places.release()
             raise
 
     def _open(self) -> Wire | None:

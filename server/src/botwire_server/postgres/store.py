@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import psycopg
 from psycopg import Connection
 
-from botwire.errors import BotWireError
+from botwire.errors import BotWireError, Unavailable
 from botwire.runners import public_url
 from botwire.stores.base import Escalate, Limits, Mode, Session
 from botwire.stores.space import Space
@@ -198,30 +198,45 @@ class PostgresStore(Store):
 
     def write(self, operation: "Operation", once: Once | None = None) -> Any:
         ticket = Ticket(operation, once)
-        with self._turn:
-            self._lanes.add(ticket)
-        while group := self._next_group(ticket):
-            self._serve_group(group)
+        group: list[Ticket] = []  # what this thread commits
+        try:
+            with self._turn:
+                self._lanes.add(ticket)
+            while self._next_group(ticket, group):
+                self._serve_group(group)
+        except BaseException:
+            self._give_up(ticket, group)
+            raise
         self._sweep_now_and_then()
         return ticket.result()
 
-    def _next_group(self, ticket: Ticket) -> list[Ticket]:
-        """What to commit next, by whom it may be; nothing once the ticket is done."""
+    def _next_group(self, ticket: Ticket, group: list[Ticket]) -> bool:
+        """Find what to commit next, by whom it may be; nothing once the ticket is done."""
         with self._turn:
             while not ticket.done:
-                if group := self._lanes.take():
-                    return group
+                if self._lanes.take(group):
+                    return True
                 self._turn.wait()
-        return []
+        return False
 
-    def _serve_group(self, group: Sequence[Ticket]) -> None:
+    def _serve_group(self, group: list[Ticket]) -> None:
         left: Sequence[Ticket] = ()
         try:
             left = self._commit(group)
         finally:
             with self._turn:
                 self._lanes.done(group, left)
+                group.clear()
                 self._turn.notify_all()
+
+    def _give_up(self, ticket: Ticket, group: Sequence[Ticket]) -> None:
+        """Ctrl-C: nobody is to write the ticket later, nor to wait for the group."""
+        with self._turn:
+            for each in group:
+                if not each.done:
+                    each.fail(Unavailable("the write was interrupted; it may have happened"))
+            self._lanes.drop(group, ticket)
+            self._turn.notify_all()
 
     def commit(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
         return self._commit(tickets)  # without the lock of the one line
