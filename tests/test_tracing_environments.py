@@ -1,7 +1,7 @@
 """The tracing packages in environments of their own: versions that cannot be installed together.
 
-Langfuse 4.16 and later need OpenTelemetry 1.45, with which AgentOps 0.4.21 cannot export; Langfuse
-3 has another API; and core works with no OpenTelemetry at all. The environment that all other tests
+Langfuse 4.16 and later need OpenTelemetry 1.45, with which AgentOps 0.4.21 cannot export unless it
+is repaired (C); Langfuse 3 has another API; and core works with no OpenTelemetry at all. The environment that all other tests
 run in is B; `make test` adds A and F, and `make test-matrix` all (BOTWIRE_TRACING names them).
 """
 
@@ -50,8 +50,8 @@ ENVIRONMENTS = {
         ],
     ),
     "C": Environment(
-        ["agentops==0.4.21", "opentelemetry-sdk==1.45.2"],
-        ["botwire-agentops"],
+        ["agentops==0.4.21", "opentelemetry-sdk==1.45.2", "langfuse==5.0.4"],
+        ["botwire-agentops", "botwire-langfuse"],
         [
             "packages/botwire-agentops/tests/test_agentops.py",
             "packages/botwire-agentops/tests/test_shape.py",

@@ -109,6 +109,15 @@ def test_values_stand_in_input_and_output_when_asked(
     assert "step" not in json.dumps(other)  # where the mask would not see it
 
 
+def test_a_long_value_is_cut_before_it_is_sent(service: Service, botwire_memory: Memory) -> None:
+    """Langfuse itself sends megabytes whole."""
+    botwire_langfuse.instrument(capture_content=True, content_limit=20)
+    botwire_memory.set("book", "x" * 2_000_000)
+    value = observed(service.span("botwire.set"))["input"]["value"]
+    assert value == f'"{"x" * 19}... (2,000,002 characters)'
+    assert len(service.endpoint.everything()) < 10_000
+
+
 def test_values_pass_through_redact(service: Service, botwire_memory: Memory) -> None:
     botwire_langfuse.instrument(capture_content=True, redact=lambda key, value: "hidden")
     everything(botwire_memory)

@@ -3,6 +3,7 @@
 - The memory that is given is the start of every variant; none of them changes it or sees another.
 - A fork is a namespace of its own at the same place, `<namespace>/variants/<name>`. Whatever is
   there is cleared first, and the fork too at the end unless it is to be kept.
+- One round at a time: a round that is broken off leaves the fork it was at, and the next clears it.
 - A data point that fails is an answer like any other: the next one and the other variants go on.
 """
 
