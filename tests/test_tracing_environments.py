@@ -1,8 +1,9 @@
 """The tracing packages in environments of their own: versions that cannot be installed together.
 
 Langfuse 4.16 and later need OpenTelemetry 1.45, with which AgentOps 0.4.21 cannot export unless it
-is repaired (C); Langfuse 3 has another API; and core works with no OpenTelemetry at all. The environment that all other tests
-run in is B; `make test` adds A and F, and `make test-matrix` all (BOTWIRE_TRACING names them).
+is repaired (C); Langfuse 3 has another API; and core works with no OpenTelemetry at all. The
+environment that all other tests run in is B; `make test` adds A and F, and `make test-matrix` all
+(BOTWIRE_TRACING names them).
 """
 
 import os
