@@ -1,14 +1,16 @@
 """The agent of `test_killed_agent.py`, as a program: it can be killed and started again.
 
-    python killed_agent.py URL LOG DEATH
+    python killed_agent.py URL LOG DEATH [awaited]
 
 Each tool that is executed, and each call of the model, adds a line to LOG. The process kills itself
 (SIGKILL, nothing is cleaned up) when DEATH happens for the first time: "tool book", "model 2", ...
 """
 
+import asyncio
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from langchain_core.tools import tool
 from botwire_langchain import BotWireMemoryMiddleware, BotWireSaver, BotWireStore
 
 URL, LOG, DEATH = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+THREAD: Any = {"configurable": {"thread_id": "trip/1"}}
 
 
 @dataclass
@@ -35,9 +38,17 @@ def note(event: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def until_another_tool_was_saved() -> None:
+    """Another process would see it then."""
+    while not BotWireSaver(url=URL).get_tuple(THREAD).pending_writes:
+        time.sleep(0.01)
+
+
 @tool
 def search(city: str) -> str:
     """Search for a train."""
+    if f"tool search {city}" == DEATH:
+        until_another_tool_was_saved()
     note(f"tool search {city}")
     return f"a train to {city} at 6:30"
 
@@ -74,11 +85,14 @@ def main() -> None:
         store=BotWireStore(url=URL),
         context_schema=User,
     )
-    config: Any = {"configurable": {"thread_id": "trip/1"}}
-    begun = agent.get_state(config).values
+    begun = agent.get_state(THREAD).values
     given: Any = None if begun else {"messages": [("user", "Book me a train to Anaheim.")]}
     # "sync": what a step did is kept before the next one begins.
-    result = agent.invoke(given, config, context=User("ada"), durability="sync")
+    options: Any = {"context": User("ada"), "durability": "sync"}
+    if "awaited" in sys.argv:
+        result = asyncio.run(agent.ainvoke(given, THREAD, **options))
+    else:
+        result = agent.invoke(given, THREAD, **options)
     sys.stdout.write("\n".join(f"{message.type}: {message.text}" for message in result["messages"]))
 
 

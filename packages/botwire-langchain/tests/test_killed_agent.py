@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from botwire.testing import ServerProcess
 
 PROGRAM = Path(__file__).with_name("killed_agent.py")
@@ -21,9 +23,11 @@ tool: booked Anaheim
 ai: Your train is booked."""
 
 
-def run(server: ServerProcess, log: Path, death: str) -> subprocess.CompletedProcess[str]:
+def run(
+    server: ServerProcess, log: Path, death: str, *options: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(PROGRAM), server.url, str(log), death],
+        [sys.executable, str(PROGRAM), server.url, str(log), death, *options],
         capture_output=True,
         text=True,
         timeout=60,
@@ -62,12 +66,15 @@ def test_every_tool_is_executed_once_though_the_agent_is_killed_between_tools_an
     ]
 
 
+@pytest.mark.parametrize("face", ["blocking", "awaited"])
+@pytest.mark.parametrize("tool", ["search Oslo", "book Anaheim"])
 def test_of_tools_that_run_side_by_side_only_the_one_that_died_runs_again(
-    botwire_server: ServerProcess, tmp_path: Path
+    botwire_server: ServerProcess, tmp_path: Path, face: str, tool: str
 ) -> None:
+    """It dies in a tool, beside another one that has ended, or alone."""
     log = tmp_path / "log"
-    assert run(botwire_server, log, "tool book Anaheim").returncode == -signal.SIGKILL
+    assert run(botwire_server, log, f"tool {tool}", face).returncode == -signal.SIGKILL
     events = finished(botwire_server, log)
     tools = [event for event in events if event.startswith("tool")]
     # Nothing can know whether a tool that never returned had done its work.
-    assert sorted(tools) == sorted([*TOOLS, "tool book Anaheim"])
+    assert sorted(tools) == sorted([*TOOLS, f"tool {tool}"])
