@@ -1,7 +1,8 @@
 """`python benchmarks/crewai.py`: CrewAI's memory on BotWire beside its default storage, LanceDB.
 
 At 100, 1,000 and 10,000 records: a search, a whole recall (embedding, search, noting what was
-recalled, events), a save of one record and of a hundred, and the first search of a new process.
+recalled, events), a save of one record and of a hundred, the first search of a new process, and a
+search after another process saved a record and deleted one.
 Embedded (SQLite) and over HTTP to a server process. Ratios are to LanceDB in the same run; nothing
 is asserted. Options: --dimensions N (1536), --quick (no 10,000).
 """
@@ -16,6 +17,7 @@ sys.path.remove(str(Path(__file__).parent))
 
 import argparse
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -89,6 +91,16 @@ def requests(storage: BotWireStorage, act: Callable[[], object]) -> int:
     return len(asked)
 
 
+def following(storage: Any, other: Any, vectors: Vectors, old: list[MemoryRecord]) -> float:
+    """Milliseconds of a search after somebody else saved a record and deleted one."""
+    found: list[float] = []
+    for one in old:
+        other.save(records(vectors, 1))
+        other.delete(record_ids=[one.id])
+        found.append(milliseconds(lambda: storage.search(vectors.one())))
+    return statistics.median(found)
+
+
 def measure(size: int, vectors: Vectors, urls: dict[str, str]) -> None:
     note(f"{size:,} records: filling")
     many = records(vectors, size)
@@ -108,7 +120,27 @@ def measure(size: int, vectors: Vectors, urls: dict[str, str]) -> None:
         return kind(storage=storages[way], embedder=vectors.embed)
 
     memories = {way: memory(way) for way in WAYS}
-    tasks: dict[str, dict[str, Callable[[], object]]] = {
+    rows: list[list[object]] = []
+    for name, ways in tasks_of(storages, memories, vectors).items():
+        note(f"{size:,} records: {name}")
+        found = interleaved(ways, repeat=3, rounds=5)
+        rows.append(row(name, {way: micro / 1000 for way, micro in found.items()}))
+    followed = {w: following(storages[w], fresh[w], vectors, many[:7]) for w in WAYS}
+    rows += [
+        row("first search", first),
+        row("search, others wrote", followed),
+        row("save all", filled),
+    ]
+    head = ["milliseconds", *WAYS, "embedded / lancedb", "http / lancedb"]
+    print_table(f"{size:,} records", head, rows)
+    told = requests_over_http(storages["http"], fresh["http"], memories["http"], many[9])
+    print(f"  requests over HTTP: {told}")
+
+
+def tasks_of(
+    storages: dict[str, Any], memories: dict[str, Memory], vectors: Vectors
+) -> dict[str, dict[str, Callable[[], object]]]:
+    return {
         "search": {w: lambda s=s: s.search(vectors.one()) for w, s in storages.items()},
         "search in a scope": {
             w: lambda s=s: s.search(vectors.one(), scope_prefix="/crew/research/topic-3")
@@ -118,17 +150,17 @@ def measure(size: int, vectors: Vectors, urls: dict[str, str]) -> None:
         "save 1": {w: lambda s=s: s.save(records(vectors, 1)) for w, s in storages.items()},
         "save 100": {w: lambda s=s: s.save(records(vectors, 100)) for w, s in storages.items()},
     }
-    rows: list[list[object]] = []
-    for name, ways in tasks.items():
-        note(f"{size:,} records: {name}")
-        found = interleaved(ways, repeat=3, rounds=5)
-        rows.append(row(name, {way: micro / 1000 for way, micro in found.items()}))
-    rows += [row("first search", first), row("save all", filled)]
-    head = ["milliseconds", *WAYS, "embedded / lancedb", "http / lancedb"]
-    print_table(f"{size:,} records", head, rows)
-    asked = requests(storages["http"], lambda: storages["http"].search(vectors.one()))
-    recalled = requests(storages["http"], lambda: memories["http"].recall("x", depth="shallow"))
-    print(f"  requests over HTTP: {asked} a search, {recalled} a recall")
+
+
+def requests_over_http(
+    ours: BotWireStorage, behind: BotWireStorage, memory: Memory, old: MemoryRecord
+) -> str:
+    asked = requests(ours, lambda: ours.search(old.embedding or []))
+    recalled = requests(ours, lambda: memory.recall("x", depth="shallow"))
+    ours.save([old.model_copy(update={"id": "new"})])
+    ours.delete(record_ids=[old.id])
+    caught_up = requests(behind, lambda: behind.search(old.embedding or []))
+    return f"{asked} a search, {caught_up} when others wrote, {recalled} a recall"
 
 
 def row(name: str, found: dict[str, float]) -> list[object]:
