@@ -155,9 +155,9 @@ class Image:
         """Start a command in the image."""
         given = {**self.environment, **(environment or {})}
         program = shutil.which(command[0], path=given["PATH"])
-        assert program, f"{command[0]} is not in the image"
+        assert str(program).startswith(str(self.root)), f"{command[0]} is not in the image"
         return subprocess.Popen(
-            [program, *command[1:]],
+            [str(program), *command[1:]],
             env=given,
             cwd=self._place,
             stdout=subprocess.PIPE,

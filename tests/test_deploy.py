@@ -274,6 +274,7 @@ def test_systemd_understands_the_unit_and_finds_it_tight(image: Image, tmp_path:
 # -- upgrades ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_servers_on_one_database_are_replaced_one_by_one_and_nobody_notices(
     botwire_postgres: PostgresServer,
@@ -300,6 +301,7 @@ def test_servers_on_one_database_are_replaced_one_by_one_and_nobody_notices(
     assert writing.slowest < 10, f"{writing.slowest:.1f} s for an append, an increment and a get"
 
 
+@pytest.mark.slow
 def test_a_server_on_a_file_is_restarted_and_nobody_gets_an_error(tmp_path: Path):
     file = tmp_path / "memory.db"
     with ServerProcess(f"sqlite:///{file}") as server, Writing(server.url) as writing:

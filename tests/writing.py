@@ -44,6 +44,8 @@ class Writing:
         before = [self._length(name) for name in self._names]
         deadline = time.monotonic() + 20
         while [n for n, old in zip(self._names, before, strict=True) if self._length(n) < old + 2]:
+            for stopped in (count for count in self._counts if count.done()):
+                stopped.result()  # raises what it met
             assert time.monotonic() < deadline, "the writers do not go on"
 
     def _length(self, name: str) -> int:
