@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from botwire import telemetry
 from botwire.telemetry.content import Content
 from botwire.telemetry.functions import (
     Invocation,
@@ -210,6 +211,15 @@ def test_an_observer_that_fails_changes_nothing() -> None:
 
     assert watched(plain, broken)(1) == (3, "outside")
     assert [number for number, _ in watched(generator, broken)(2)] == [0, 1]
+
+
+async def test_where_telemetry_is_disabled_nobody_watches() -> None:
+    with telemetry.disabled():
+        assert watched(plain, observer)(1) == (3, "outside")
+        assert await watched(coroutine, observer)(1) == (1, "outside")
+        assert list(watched(generator, observer)(1)) == [(0, "outside")]
+        assert [item async for item in watched(async_generator, observer)(1)] == [(0, "outside")]
+    assert not ended
 
 
 def test_a_wrong_call_raises_what_it_always_did() -> None:

@@ -251,8 +251,9 @@ def test_no_baggage_is_sent_to_the_server(service: Service) -> None:
 def test_nothing_is_observed_where_telemetry_is_disabled(
     service: Service, botwire_memory: Memory
 ) -> None:
-    with telemetry.disabled():
+    with telemetry.disabled(), traced_memory("block") as observation:
         botwire_memory.get("plan")
+    assert observation is None
     assert not service.spans()
 
 

@@ -97,6 +97,8 @@ class Watching(Generic[Subject]):
         self._running: list[tuple[Any, Generator[None]]] = []
 
     def __enter__(self) -> None:
+        if _here.get() is _NOBODY:
+            return
         for observer in self._observers:
             try:
                 running = observer(self._subject)
@@ -250,7 +252,7 @@ def spans_by(maker: Observer) -> Generator[None]:
 
 @contextmanager
 def disabled() -> Generator[None]:
-    """Nobody observes what happens in this block.
+    """Nobody observes what happens in this block, functions that are traced included.
 
     >>> with disabled():
     ...     pass
