@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from writing import Writing
 from botwire import Memory, cli
 from botwire.testing import PostgresServer, ServerProcess
 from botwire_server.metrics import Metrics
+from botwire_server.postgres.migrate import migrate_database
 from botwire_server.postgres.store import CONNECTIONS
 from botwire_server.protocol import HEAD_SECONDS
 from botwire_server.requests import BODY_SECONDS
@@ -84,6 +86,29 @@ def test_moving_backing_up_and_restoring_work_as_the_page_shows(
         writer = server.memory("agent 0")
         turns = writer.get("turns")
         assert writer.get("log") in (list(range(1, turns + 1)), list(range(1, turns + 2)))
+
+
+@pytest.mark.postgres
+def test_a_user_who_may_not_change_the_schema_serves_what_another_migrated(
+    botwire_postgres: PostgresServer,
+):
+    (grants,) = blocks("sql")
+    database = botwire_postgres.database()
+    role = f"servers_{uuid4().hex}"
+    url = re.sub("//([^@/]*@)?", f"//{role}:secret@", database, count=1)
+    migrate_database(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'".encode())
+        connection.execute(grants.replace("TO servers;", f"TO {role};").encode())
+        try:
+            with ServerProcess(url) as server, Writing(server.url) as some:
+                some.go_on()
+                memory = server.memory("agent-1")
+                memory.set("soon gone", 1, ttl=0.01)
+                memory.clear()
+        finally:
+            connection.execute(f"DROP OWNED BY {role}".encode())
+            connection.execute(f"DROP ROLE {role}".encode())
 
 
 def test_every_shell_block_of_the_page_is_well_formed():
