@@ -1,6 +1,7 @@
 """Reads that arrive together share a round trip, and nobody notices but the clock."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -148,6 +149,29 @@ def test_others_gather_while_two_groups_are_under_way(
     assert values(with_reader(store, act)) == ["1"] * (GROUP + 22)
     assert store.groups[:2] == [1, 1]
     assert sorted(store.groups[2:]) == [20, GROUP]
+
+
+def test_whoever_reads_again_when_all_groups_end_at_once_is_served(
+    store: Watched, memory: Memory, database: str
+) -> None:
+    memory.set("k", 1)
+    read = Get(memory.namespace, "k")
+
+    async def twice(reader: GroupReader) -> Any:
+        await reader.read(read)
+        return await reader.read(read)
+
+    async def act(reader: GroupReader) -> Any:
+        with standing_still(database):
+            first = asyncio.create_task(twice(reader))
+            await until(lambda: len(store.groups) == 1)
+            second = asyncio.create_task(reader.read(read))
+            await until(lambda: len(store.groups) == 2)
+        time.sleep(0.3)  # noqa: ASYNC251  # the loop learns of both in the same turn
+        await second
+        return await asyncio.wait_for(first, 10)
+
+    assert with_reader(store, act)["value"] == "1"
 
 
 def test_what_one_meets_does_not_touch_the_others(store: Watched, memory: Memory) -> None:

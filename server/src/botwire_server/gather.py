@@ -25,6 +25,7 @@ class GroupReader:
         self._store = store
         self._waiting: list[tuple[Ticket, asyncio.Future[None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._groups = 0  # under way; a task that ends is in the set a moment longer
         self._threads = ThreadPoolExecutor(GROUPS, "botwire-reader")
 
     async def read(self, operation: Operation) -> Any:
@@ -32,7 +33,8 @@ class GroupReader:
         ticket = Ticket(operation)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((ticket, done))
-        if len(self._tasks) < GROUPS:  # it begins after whatever arrives in this turn of the loop
+        if self._groups < GROUPS:  # it begins after whatever arrives in this turn of the loop
+            self._groups += 1
             task = asyncio.create_task(self._work())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -48,6 +50,7 @@ class GroupReader:
             for _, done in group:
                 if not done.done():  # else the caller went away
                     done.set_result(None)
+        self._groups -= 1
 
     def _read(self, tickets: Sequence[Ticket]) -> None:
         try:
