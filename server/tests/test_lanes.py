@@ -58,6 +58,47 @@ def test_a_namespace_that_runs_waits_for_itself_only() -> None:
     assert line.take() == [again]
 
 
+def test_others_gather_behind_a_group_until_it_is_done() -> None:
+    line = lanes(4, tickets("a"))
+    first = line.take()
+    line.gather_behind(first)
+    others = tickets("b", "a", "c")
+    for ticket in others:
+        line.add(ticket)
+    assert not line.take()
+    line.done(first)
+    assert line.take() == others
+
+
+def test_others_gather_behind_a_group_until_it_takes_long() -> None:
+    line = lanes(4, tickets("a"))
+    first = line.take()
+    line.gather_behind(first)
+    line.add(other := tickets("b")[0])
+    assert not line.take()
+    line.let_pass(first)
+    second = line.take()
+    assert second == [other]
+    line.gather_behind(second)
+    line.let_pass(first)  # which is not the one ahead any more
+    line.add(third := tickets("c")[0])
+    line.done(first)
+    assert not line.take()
+    line.done(second)
+    assert line.take() == [third]
+
+
+def test_nobody_gathers_behind_a_group_that_waits_for_others() -> None:
+    held = tickets("held")
+    line = lanes(4, [*tickets("a"), *held])
+    line.done(line.take(), held)
+    alone = line.take()
+    assert alone == held
+    line.gather_behind(alone)
+    line.add(free := tickets("free")[0])
+    assert line.take() == [free]
+
+
 def test_what_others_hold_comes_alone_and_before_what_came_later() -> None:
     first, second, third = tickets("a", "held", "held")
     line = lanes(4, [first, second])
@@ -97,6 +138,8 @@ def test_everything_is_served_once_and_in_order(
     while len(served) < len(waiting):
         while group := line.take():
             running.append(group)
+            if random.random() < 0.5:
+                line.gather_behind(group)
         assert len(running) <= places
         busy = [{ticket.operation.namespace for ticket in group} for group in running]
         assert sum(map(len, busy)) == len(set().union(*busy))

@@ -4,6 +4,8 @@
   each other's locks; other namespaces pass.
 - A namespace that somebody outside holds is committed again in a group of its own, which waits for
   the lock; one place is always left to those that need not wait.
+- Two small groups cost more than a large one, so others may be made to gather behind a group until
+  it is done or takes long.
 - Not thread-safe: an event loop uses it, or threads under a lock.
 """
 
@@ -23,6 +25,7 @@ class Lanes:
         self._line: list[Ticket] = []
         self._busy: set[str] = set()
         self._held: set[str] = set()  # held by others when they were tried last
+        self._ahead: list[Ticket] | None = None  # the group behind which others gather
 
     def add(self, ticket: Ticket) -> None:
         """Put a ticket at the end of the line."""
@@ -53,6 +56,8 @@ class Lanes:
             self._line = [ticket for ticket in self._line if ticket not in gone]
 
     def _passing(self, barred: set[str]) -> list[Ticket]:
+        if self._ahead is not None:
+            return []
         return [ticket for ticket in self._line if ticket.operation.namespace not in barred][:GROUP]
 
     def _alone(self) -> list[Ticket]:
@@ -64,8 +69,19 @@ class Lanes:
                 return group[:GROUP]
         return []
 
-    def done(self, group: Sequence[Ticket], left: Sequence[Ticket] = ()) -> None:
+    def gather_behind(self, group: list[Ticket]) -> None:
+        """Let those that could pass gather while this group runs, unless it waits for others."""
+        if group[0].operation.namespace not in self._held:
+            self._ahead = group
+
+    def let_pass(self, group: list[Ticket]) -> None:
+        """Nobody gathers behind this group any more."""
+        if self._ahead is group:
+            self._ahead = None
+
+    def done(self, group: list[Ticket], left: Sequence[Ticket] = ()) -> None:
         """A group has ended; `left` are its tickets whose namespaces others held."""
+        self.let_pass(group)
         names = {ticket.operation.namespace for ticket in group}
         self._groups = [other for other in self._groups if other is not group]
         self._busy -= names

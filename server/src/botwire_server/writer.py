@@ -1,9 +1,10 @@
 """Group commit for the event loop: writes wait here while the one before them is being synced.
 
-As many transactions run at a time as the store has lanes: one for SQLite. Whatever has gathered
-when one ends goes into the next together, and every caller is answered only after its own
-transaction is on disk. Small writes are applied on the loop where the store can do that, which is
-quicker than fighting with a thread for the interpreter; waiting for the disk happens in the thread.
+Whatever has gathered when a transaction ends goes into the next together, and every caller is
+answered only after its own transaction is on disk. While one takes long, others run beside it, as
+many as the store has lanes: one for SQLite. Small writes are applied on the loop where the store
+can do that, which is quicker than fighting with a thread for the interpreter; waiting for the disk
+happens in the thread.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ __all__ = ["Writer"]
 
 QUICK = frozenset({"set", "delete", "touch", "persist", "increment", "append"})
 QUICK_BYTES = 65536
+PATIENCE = 0.01  # seconds until a group takes long
 
 
 def _all_quick(tickets: Sequence[Ticket]) -> bool:
@@ -61,7 +63,7 @@ class Writer:
 
     def _start(self) -> None:
         self._starting = False
-        while group := self._lanes.take():
+        while group := self._take():
             task = asyncio.create_task(self._work(group))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -69,6 +71,7 @@ class Writer:
     async def _work(self, group: list[Ticket]) -> None:
         while group:
             left: Sequence[Ticket] = ()
+            late = asyncio.get_running_loop().call_later(PATIENCE, self._late, group)
             try:
                 left = await self._commit(group) or ()
             except BaseException as error:
@@ -76,10 +79,21 @@ class Writer:
                     ticket.fail(error)
                 raise
             finally:
+                late.cancel()
                 self._lanes.done(group, left)
                 self._answer(group)
-            group = self._lanes.take()
+            group = self._take()
             self._start()  # others may go on as well, now that these namespaces are free
+
+    def _take(self) -> list[Ticket]:
+        group = self._lanes.take()
+        if group:
+            self._lanes.gather_behind(group)
+        return group
+
+    def _late(self, group: list[Ticket]) -> None:
+        self._lanes.let_pass(group)
+        self._start()
 
     async def _commit(self, group: list[Ticket]) -> Sequence[Ticket] | None:
         finish = self._store.begin(group) if _all_quick(group) else None
