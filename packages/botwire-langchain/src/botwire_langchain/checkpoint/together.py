@@ -3,8 +3,8 @@
 LangGraph saves the writes of each task by a call of its own when the task ends, and the checkpoint
 right after the last of them.
 
-- A write that finds none under way is sent once everybody has gone on who could, which takes
-  microseconds: for nobody's answer is waited. A checkpoint is always sent at once.
+- A write that finds none under way is sent at once, which here means: when everybody has gone on
+  who can do so without waiting, microseconds later. A checkpoint is always sent at once.
 - A write that finds another one under way waits until that is done, or until a checkpoint is sent;
   then all that wait by then are sent together.
 - A call returns when what it wrote is kept. What failed together each caller tries alone, so that
@@ -52,7 +52,7 @@ class Pace:
 # LangGraph hands in a checkpoint right after the last write: one turn of the event loop later, or,
 # where it blocks, from another thread, as soon as that one gets Python's lock.
 TURNS = 2
-YIELDS = 20  # which take 10 microseconds where nobody has anything to do
+YIELDS = 5  # which take two microseconds where nobody has anything to do
 LONGEST = 0.002  # seconds; a thread that computes gives the lock back after 5 ms only
 
 _let_go: Callable[[], None] = getattr(os, "sched_yield", partial(time.sleep, 0))
