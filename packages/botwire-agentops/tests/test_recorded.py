@@ -133,6 +133,19 @@ def test_they_are_shown_when_asked_after_redact(recorder: Recorder) -> None:
     assert json.loads(attributes["agentops.entity.output"]) == ["plan", "PLAN"]
 
 
+def test_a_redact_that_fails_records_nothing_of_a_value(recorder: Recorder) -> None:
+    def broken(name: str, value: Any) -> Any:
+        raise ValueError(f"cannot redact {value}")
+
+    @botwire_agentops.record_function(capture_content=True, redact=broken)
+    def recall() -> str:
+        return CANARY
+
+    assert recall() == CANARY
+    assert recorder.span("recall.task")
+    assert CANARY not in recorder.text()
+
+
 def test_they_follow_what_the_process_was_instrumented_with(recorder: Recorder) -> None:
     @botwire_agentops.record_function
     def recall(key: str) -> str:

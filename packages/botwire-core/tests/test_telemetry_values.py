@@ -91,7 +91,7 @@ def test_values_pass_through_redact_in_every_operation(botwire_memory: Memory) -
 
 def test_a_redact_that_fails_records_nothing_and_breaks_nothing(botwire_memory: Memory) -> None:
     def broken(key: str, value: Any) -> Any:
-        raise ZeroDivisionError
+        raise ValueError(f"cannot redact {value}")
 
     spans = Spans()
     with spans.recording(Content(capture=True, redact=broken)):

@@ -126,6 +126,24 @@ def test_values_pass_through_redact(service: Service, botwire_memory: Memory) ->
     assert "hidden" in service.endpoint.everything()
 
 
+def test_a_redact_that_fails_sends_nothing_of_a_value(
+    service: Service, botwire_memory: Memory
+) -> None:
+    def broken(key: str, value: Any) -> Any:
+        raise ValueError(f"cannot redact {value}")
+
+    @traced_memory
+    def answer() -> str:
+        everything(botwire_memory)
+        return CANARY
+
+    botwire_langfuse.instrument(capture_content=True, redact=broken)
+    assert answer() == CANARY
+    service.spans()
+    assert "botwire.get" in {span.name for span in service.spans()}
+    assert CANARY not in service.endpoint.everything()
+
+
 def test_names_can_be_hashed(service: Service, botwire_memory: Memory) -> None:
     botwire_langfuse.instrument(hash_keys=True)
     botwire_memory.namespaced("ada@example.com").set("ada@example.com:plan", 1)

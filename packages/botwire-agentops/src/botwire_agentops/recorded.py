@@ -15,6 +15,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from botwire import otel
 from botwire.jsontext import write
+from botwire.telemetry import untold
 from botwire.telemetry.content import Content
 from botwire.telemetry.functions import (
     FunctionObserver,
@@ -105,9 +106,7 @@ def _observe(
     attributes = {"agentops.span.kind": kind, "operation.name": name}
     if given := shown_arguments(invocation, content):
         attributes["agentops.entity.input"] = write({"args": [], "kwargs": given})
-    with _tracer.start_as_current_span(
-        f"{name}.{kind}", attributes=attributes, record_exception=False
-    ) as span:
+    with untold(_tracer.start_as_current_span(f"{name}.{kind}", attributes=attributes)) as span:
         yield
         if invocation.error is not None:
             span.set_attribute("error.type", type(invocation.error).__name__)

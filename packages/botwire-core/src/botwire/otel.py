@@ -76,7 +76,7 @@ class SpanMaker:
             span_name(call, memory_operation(call.operation)),
             kind=SpanKind.INTERNAL if call.server is None else SpanKind.CLIENT,
             attributes=attributes_at_start(call, self.content),
-            record_exception=False,  # its text may quote keys, whatever the settings say
+            record_exception=False,  # of a `redact`, whose text may quote the value
             set_status_on_exception=False,
         ) as span:
             inject(call)

@@ -50,12 +50,13 @@ class Observations:
         names = self._hashes if masked else self._names
         # A mask is shown values as they are; without one, text saves Langfuse writing it.
         form: Callable[[Any], Any] = plain if masked else write
-        with client.start_as_current_observation(
+        block = client.start_as_current_observation(
             name=otel.span_name(call, f"botwire.{call.operation.name}"),
             as_type="tool" if call.operation.mode is Mode.WRITE else "retriever",
             input=form(self.content.input(call)),
             metadata=self._metadata(call),
-        ) as observation:
+        )
+        with telemetry.untold(block) as observation:
             span = trace.get_current_span()
             span.set_attributes(otel.attributes_at_start(call, names))
             otel.inject(call)

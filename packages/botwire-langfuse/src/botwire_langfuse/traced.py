@@ -153,7 +153,8 @@ class Traced:
             if self._shared:
                 stack.enter_context(propagate_attributes(**self._shared))
             start = cast("Any", client.start_as_current_observation)
-            yield stack.enter_context(start(name=name, as_type=self._type, input=given))
+            block = start(name=name, as_type=self._type, input=given)
+            yield stack.enter_context(telemetry.untold(block))
 
     def _observe_block(self, block: "Block") -> Generator[None]:
         with self._observation(self._name or "memory", None) as block.observation:

@@ -23,7 +23,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -46,6 +46,7 @@ __all__ = [
     "remove",
     "set_span_maker",
     "spans_by",
+    "untold",
 ]
 
 log = logging.getLogger("botwire.telemetry")
@@ -82,6 +83,7 @@ class Watched(Protocol):
 
 
 Subject = TypeVar("Subject", bound=Watched)
+Value = TypeVar("Value")
 
 
 class Watching(Generic[Subject]):
@@ -119,6 +121,22 @@ class Watching(Generic[Subject]):
                 next(running, None)
             except Exception as failure:
                 _report(observer, failure)
+
+
+@contextmanager
+def untold(block: AbstractContextManager[Value]) -> Generator[Value]:
+    """The block, which is not told what is raised in it: it would record a text that quotes values.
+
+    >>> from contextlib import nullcontext
+    >>> with untold(nullcontext("observation")) as value:
+    ...     value
+    'observation'
+    """
+    value = block.__enter__()
+    try:
+        yield value
+    finally:
+        block.__exit__(None, None, None)
 
 
 _END = object()
