@@ -1,56 +1,24 @@
 """Writes to one thread share requests, and each caller gets what one of its own would give."""
 
 import asyncio
-import operator
 import os
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 import pytest
 from checkpoint_kit import Chain, checkpoint, config, writes_of
-from langgraph.graph import START, StateGraph
+from slow_stores import PATIENCE, Distant, Gated
 
 from botwire import Memory
 from botwire.errors import TooLarge
-from botwire.operations import Operation
-from botwire.stores.base import Limits, Mode
-from botwire.stores.sqlite import SQLiteStore
+from botwire.stores.base import Limits
 from botwire_langchain import BotWireSaver, StaleWriteOwner
 from botwire_langchain.checkpoint.together import LARGE
-
-PATIENCE = 20.0
-
-
-class Gated(SQLiteStore):
-    """A store at whose gate writes wait, once it is closed."""
-
-    def __init__(self, path: Path, limits: Limits | None = None) -> None:
-        super().__init__(path, limits)
-        self.writes: list[Operation] = []
-        self.arrived = threading.Condition()
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def run(self, operation: Operation) -> Any:
-        if operation.mode is Mode.WRITE:
-            with self.arrived:
-                self.writes.append(operation)
-                self.arrived.notify_all()
-            assert self.gate.wait(PATIENCE)
-        return super().run(operation)
-
-    def closed(self) -> None:
-        self.writes.clear()
-        self.gate.clear()
-
-    def until(self, count: int) -> None:
-        """Return once so many writes stand at the gate."""
-        with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.writes) >= count, PATIENCE)
 
 
 class Blocking:
@@ -108,6 +76,13 @@ def store(tmp_path: Path) -> Iterator[Gated]:
 @pytest.fixture
 def saver(store: Gated) -> BotWireSaver:
     return BotWireSaver(memory=Memory("checkpoints", store=store))
+
+
+@pytest.fixture
+def distant(tmp_path: Path) -> Iterator[Distant]:
+    store = Distant(tmp_path / "memory.db")
+    yield store
+    store.close()
 
 
 def waiting(saver: BotWireSaver, count: int) -> None:
@@ -269,6 +244,47 @@ def test_who_is_cancelled_takes_nobody_along(
     assert nothing_waits(saver)
 
 
+async def restless(saver: BotWireSaver, where: Any, name: str, kept: set[str]) -> None:
+    """Save writes and checkpoints side by side, and cancel some of the writes at any moment."""
+    chance = random.Random(name)
+
+    async def one(task: str) -> None:
+        await asyncio.sleep(chance.random() * 0.02)
+        await saver.aput_writes(where, [("x", 1)], task)
+        kept.add(task)
+
+    async def checkpoints() -> None:
+        for step in range(1, 6):
+            await asyncio.sleep(chance.random() * 0.01)
+            await saver.aput(where, checkpoint({"a": str(step)}, {"a": step}, step), {}, {})
+
+    saving = asyncio.ensure_future(checkpoints())
+    started = [asyncio.ensure_future(one(f"{name}-{n}")) for n in range(40)]
+    for victim in chance.choices(started, k=15):
+        await asyncio.sleep(chance.random() * 0.002)
+        victim.cancel()
+    await asyncio.gather(*started, return_exceptions=True)
+    await saving
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whoever_is_cancelled_whenever_what_returned_is_kept(distant: Distant, seed: int) -> None:
+    saver = BotWireSaver(memory=Memory("checkpoints", store=distant))
+    where = Chain(saver).put(a=1)
+    distant.seconds = 0.002
+    kept: set[str] = set()
+    with ThreadPoolExecutor(2) as pool:
+        names = [f"{seed}-{number}" for number in range(2)]
+        loops = [pool.submit(asyncio.run, restless(saver, where, name, kept)) for name in names]
+        for n in range(40):
+            saver.put_writes(where, [("x", 1)], f"blocking-{n}")
+            kept.add(f"blocking-{n}")
+    assert [loop.result() for loop in loops] == [None, None]
+    assert len(kept) >= 40 + 2 * 25
+    assert kept <= set(tasks(saver, where))
+    assert nothing_waits(saver)
+
+
 def test_a_loop_that_ends_in_the_middle_of_a_write_holds_up_nobody(
     saver: BotWireSaver, store: Gated
 ) -> None:
@@ -328,87 +344,3 @@ def test_a_fork_does_not_wait_for_what_was_under_way_before_it(
     wait(started, PATIENCE)
     face.close()
     assert tasks(saver, where) == ["task-0", "task-1", "task-2"]
-
-
-# -- in LangGraph --------------------------------------------------------------------------------
-
-
-class Distant(SQLiteStore):
-    """A store behind a network: every write takes its time, and they take it side by side."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.writes: list[Operation] = []
-
-    def run(self, operation: Operation) -> Any:
-        if operation.mode is Mode.WRITE:
-            self.writes.append(operation)
-            time.sleep(0.05)
-        return super().run(operation)
-
-
-class State(TypedDict):
-    a: Annotated[list[int], operator.add]
-
-
-def graph(saver: BotWireSaver, *nodes: Callable[[State], Any]) -> Any:
-    """All nodes side by side, in one superstep."""
-    builder = StateGraph(State)
-    for number, node in enumerate(nodes):
-        builder.add_node(f"node {number}", node)
-        builder.add_edge(START, f"node {number}")
-    return builder.compile(checkpointer=saver)
-
-
-def together(count: int) -> list[Callable[[State], Any]]:
-    """Nodes that end at one moment."""
-    barrier = threading.Barrier(count)
-
-    def node(state: State) -> State:
-        barrier.wait(PATIENCE)
-        return {"a": [1]}
-
-    return [node] * count
-
-
-@pytest.fixture
-def distant(tmp_path: Path) -> Iterator[Distant]:
-    store = Distant(tmp_path / "memory.db")
-    yield store
-    store.close()
-
-
-@pytest.mark.parametrize("durability", ["async", "sync"])
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_a_superstep_of_tasks_that_end_together_takes_at_most_two_requests(
-    distant: Distant, count: int, durability: Any
-) -> None:
-    saver = BotWireSaver(memory=Memory("checkpoints", store=distant))
-    agent = graph(saver, *together(count))
-    found = agent.invoke({"a": []}, config("sync"), durability=durability)
-    assert found == {"a": [1] * count}
-    assert len(distant.writes) <= 2 * len(list(saver.list(config("sync"))))
-
-
-def test_awaited_the_last_tasks_of_a_superstep_are_saved_together_with_its_checkpoint(
-    distant: Distant,
-) -> None:
-    saver = BotWireSaver(memory=Memory("checkpoints", store=distant))
-    moment = asyncio.Event()
-
-    async def early(state: State) -> State:
-        distant.writes.clear()
-        asyncio.get_running_loop().call_later(0.1, moment.set)
-        return {"a": [1]}
-
-    async def late(state: State) -> State:
-        await moment.wait()
-        return {"a": [2]}
-
-    async def run() -> None:
-        agent = graph(saver, early, early, late, late)
-        await agent.ainvoke({"a": []}, config(), durability="sync")
-
-    asyncio.run(run())
-    assert [len(one.keys) for one in distant.writes] == [2, 4]
-    assert saver.get_tuple(config()).checkpoint["channel_values"]["a"] == [1, 1, 2, 2]
