@@ -239,6 +239,12 @@ def test_deletions_past_the_storage_are_followed(
     storage.save([one := record("a"), record("b")])
     memory = other.mirror.memory
     assert storage.count() == other.count() == 2
+    asked = requests_of(storage)
+    memory.delete(f"records/{one.id}")
+    assert storage.count() == 1
+    assert len(asked) == 2
+    other.save([one])
+    assert storage.count() == 2
     memory.delete(f"records/{one.id}")
     other.save([record("c")])  # as many as before
     for view in (storage, other):

@@ -5,8 +5,8 @@
 - Deletions leave no newer entry behind. So whoever deletes records writes down which ones, in a
   list of the latest. What expires is known beforehand.
 - All keys are known, and when there are fewer of them than known, all keys are listed: in the
-  second request where the list of deletions cannot have room for all, and in a third one only
-  where somebody went past this package and deleted entries and added others.
+  second request where the list of deletions cannot have all of them, and in a third one only where
+  somebody went past this package and deleted entries while others were written.
 - What this process writes it enters itself, when nobody else wrote in between.
 - A question that waited while another fetched uses what was fetched, if that began after it came.
 
@@ -121,14 +121,15 @@ class Mirror:
         elif emptied and now.entries > len(self._keys):  # but for other keys in the namespace
             self._forget()
             self._fetch(now, ())
+            return
         self._version = now.version
 
     def _needs_listing(self, usage: UsageOf, overdue: int) -> bool:
         """Whether keys may be gone that are not among the deletions written down."""
         changes = usage.version - self._version  # each write and each deletion is one
         added = usage.entries - (len(self._keys) - overdue)
-        if changes == 0:
-            return added < 0  # somebody let them expire sooner, which is no change
+        if added < 0 and changes <= -added:  # expired sooner, which is no change, or deleted
+            return True  # and nothing else was written: no list of what is gone, either
         return bool(self._keys) and changes > GONE_KEPT and changes != added
 
     def _emptied(self, dimension: Entry | None) -> bool:
