@@ -89,7 +89,7 @@ class Writers:
 def test_every_write_acknowledged_before_a_kill_is_there_and_no_half_of_another(
     server: ServerProcess,
 ) -> None:
-    writers = Writers(server.url, timeout=1)
+    writers = Writers(server.url, timeout=5)
     writers.wait_for(500)
     server.kill()
     writers.stop()
@@ -213,7 +213,7 @@ def test_two_servers_on_one_file_are_one_memory(tmp_path: Path) -> None:
 def test_the_second_server_goes_on_when_the_first_is_killed(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/memory.db"
     with ServerProcess(store) as first, ServerProcess(store) as second:
-        doomed, staying = Writers(first.url, timeout=0.5), Writers(second.url, timeout=30)
+        doomed, staying = Writers(first.url, timeout=5), Writers(second.url, timeout=30)
         doomed.wait_for(200)
         staying.wait_for(200)
         first.kill()
