@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
@@ -80,6 +81,7 @@ def test_one_that_waits_in_the_line_is_not_written_later(
 ) -> None:
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(memory.set, "first", 1)
+        _await_waiting(other)
         interrupted(0.5, lambda: memory.set("interrupted", 1))
         other.rollback()
         first.result(5)
@@ -98,6 +100,14 @@ def test_one_that_waits_for_a_connection_takes_none_with_it(
     for wire in taken:
         opened.pool.give_back(wire, whole=True)
     assert memory.get("k") == 1
+
+
+def _await_waiting(connection: psycopg.Connection[Any]) -> None:
+    """Until somebody waits for a lock."""
+    deadline = time.monotonic() + 10
+    while connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() == (0,):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 class Interrupts:

@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from botwire.errors import Busy, InvalidRequest
 from botwire_server.postgres.wire import Wire
 
-__all__ = ["ANSWER", "LOCK", "STATEMENT", "WAIT", "Pool", "split_url"]
+__all__ = ["ANSWER", "LOCK", "STATEMENT", "WAIT", "Pool", "lock_timeout", "split_url"]
 
 CONNECT = 5  # seconds to connect
 WAIT = 10.0  # seconds to wait for a connection of the pool
@@ -79,6 +79,11 @@ def _complete(conninfo: str) -> str:
             f"this is no address of a PostgreSQL database: {str(error).strip()}",
             hint="It looks like postgresql://user:password@host:5432/database",
         ) from None
+
+
+def lock_timeout(waited: float) -> str:
+    """What is left of the time to wait for a lock for who has waited so many seconds already."""
+    return f"{max(LOCK - waited, 0.1) * 1000:.0f}ms"
 
 
 class _BoundedConnection(Connection[Any]):

@@ -20,6 +20,7 @@ __all__ = [
     "LEDGER",
     "LOCK",
     "LOCK_FREE",
+    "LOCK_TIMEOUT",
     "NAMESPACES",
     "NOTE_TIME",
     "NOW",
@@ -100,6 +101,7 @@ LEDGER: LiteralString = """SELECT version, entries, bytes, day, writes FROM botw
 _LOCK: LiteralString = """SELECT namespace, version, entries, bytes, day, writes
     FROM botwire.namespaces WHERE namespace = ANY(%s::text[]) ORDER BY namespace FOR UPDATE"""
 LOCK: LiteralString = _LOCK
+LOCK_TIMEOUT: LiteralString = "SELECT set_config('lock_timeout', %s, true)"
 LOCK_FREE: LiteralString = f"{_LOCK} SKIP LOCKED"
 # What exists is left out before the insert, which would wait for whoever changes it.
 CREATE_NAMESPACES: LiteralString = """INSERT INTO botwire.namespaces (namespace)

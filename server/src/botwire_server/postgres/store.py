@@ -28,7 +28,7 @@ from botwire_server.lanes import Lanes
 from botwire_server.postgres import sql
 from botwire_server.postgres.failures import failure, passes, unknown_outcome
 from botwire_server.postgres.migrate import migrate
-from botwire_server.postgres.pool import Pool, split_url
+from botwire_server.postgres.pool import Pool, lock_timeout, split_url
 from botwire_server.postgres.session import ClockSetBack, PostgresSession
 from botwire_server.postgres.sweep import discards
 from botwire_server.postgres.wire import Wire
@@ -41,6 +41,7 @@ __all__ = ["PostgresStore"]
 CONNECTIONS = 12  # of one process, unless its URL says otherwise
 LANES = 4  # groups of writes that are committed at a time
 TRIES = 3
+SOME_TIME = 0.5  # seconds in line, from which on less is left to wait for a lock
 SWEEP_ROWS = 1000
 
 Result = TypeVar("Result")
@@ -250,15 +251,21 @@ class PostgresStore(Store):
     def _group(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
         names = {ticket.operation.namespace for ticket in tickets}
         operations = [ticket.operation for ticket in tickets]
+        waited = time.monotonic() - min(ticket.since for ticket in tickets)
         with self._transaction(Mode.WRITE) as session:
+            if waited > SOME_TIME:  # in line behind others that waited for locks
+                session.wire.put(sql.LOCK_TIMEOUT, lock_timeout(waited))
             held = session.hold(
                 sorted(names),
                 [(operation.namespace, key) for operation in operations for key in operation.keys],
                 [(t.operation.namespace, t.once.key) for t in tickets if t.once],
-                wait=len(names) == 1,
+                wait=len(names) == 1 and any(ticket.held_up for ticket in tickets),
             )
             self._apply(session, [t for t in tickets if t.operation.namespace in held])
-        return [ticket for ticket in tickets if ticket.operation.namespace not in held]
+        left = [ticket for ticket in tickets if ticket.operation.namespace not in held]
+        for ticket in left:
+            ticket.held_up = True
+        return left
 
     # -- sweeping ------------------------------------------------------------------------------
 

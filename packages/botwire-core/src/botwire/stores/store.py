@@ -46,11 +46,13 @@ class Once:
 class Ticket:
     """A write in the line, and what became of it."""
 
-    __slots__ = ("done", "error", "once", "operation", "reply")
+    __slots__ = ("done", "error", "held_up", "once", "operation", "reply", "since")
 
     def __init__(self, operation: "Operation", once: Once | None = None) -> None:
         self.operation = operation
         self.once = once
+        self.since = time.monotonic()
+        self.held_up = False  # others held its namespace when it was tried
         self.done = False
         self.reply: Any = None
         self.error: BaseException | None = None
@@ -191,7 +193,7 @@ class Store(ABC):
         """Apply these writes in one transaction.
 
         Returns the tickets whose namespaces others hold up, to be committed again; all others are
-        done. Tickets of a single namespace wait for it, so none of them is ever returned.
+        done. Those that were returned once and come in a group of one namespace wait for it.
         """
         with self._lock:
             return self._commit(tickets)
