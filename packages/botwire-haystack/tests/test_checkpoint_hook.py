@@ -9,7 +9,7 @@ from haystack.components.agents.state import State
 from haystack.dataclasses import ChatMessage
 from haystack.hooks import hook
 from haystack.tools import Tool, tool
-from haystack_scripts import ScriptedChatGenerator, assistant, awaited, call, texts, user
+from haystack_scripts import ScriptedChatGenerator, assistant, awaited, call, resumes, texts, user
 
 from botwire import Conflict
 from haystack_integrations.chat_message_stores.botwire import BotWireChatMessageStore
@@ -18,6 +18,8 @@ from haystack_integrations.hooks.botwire import (
     BotWireHistoryHook,
     agent_hooks,
 )
+
+pytestmark = resumes
 
 Run = Callable[..., Any]
 
@@ -333,3 +335,12 @@ def test_a_run_killed_between_checkpoint_and_history_repairs_the_conversation(
     stored = store.retrieve_messages("c")
     assert texts(stored) == ["1", "1", "go", *[None] * 6, "all 3 done"]
     assert stored == out["messages"]
+
+
+def test_a_haystack_without_a_way_to_end_a_run_is_refused_at_once(
+    checkpoint: BotWireCheckpointHook,
+) -> None:
+    schema = {"messages": {"type": list[ChatMessage]}, "run_id": {"type": str}}  # as before 3.2
+    with pytest.raises(RuntimeError, match=r"haystack-ai 3\.2"):
+        checkpoint.run(State(schema, {"messages": [user("?")], "run_id": "r"}))
+    assert checkpoint.unfinished() == []

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from haystack_scripts import resumes
 
 from botwire import Memory
 
@@ -19,6 +20,7 @@ POINTS = [
 ]
 
 
+@resumes
 @pytest.mark.timeout(300)
 def test_each_tool_runs_exactly_once_wherever_the_process_is_killed(
     url: str, tmp_path: Path

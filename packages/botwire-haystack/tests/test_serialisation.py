@@ -18,7 +18,7 @@ from haystack.components.generators.chat import MockChatGenerator
 from haystack.core.errors import PipelineRuntimeError
 from haystack.core.serialization import generate_qualified_class_name, import_class_by_name
 from haystack.utils import Secret
-from haystack_scripts import awaited, call, user
+from haystack_scripts import awaited, call, resumes, user
 
 import botwire_haystack
 from botwire.errors import Unauthorized
@@ -260,6 +260,7 @@ def test_a_pipeline_goes_on_in_a_fresh_interpreter(url: str, elsewhere: Callable
     pipe.close()
 
 
+@resumes
 def test_an_agent_with_hooks_and_tools_goes_on_in_a_fresh_interpreter(
     url: str, elsewhere: Callable[..., Any]
 ) -> None:

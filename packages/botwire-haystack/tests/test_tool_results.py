@@ -8,7 +8,7 @@ from haystack.components.agents import Agent
 from haystack.dataclasses import ImageContent, TextContent
 from haystack.hooks.tool_result_offloading import OffloadOverChars, ToolResultOffloadHook
 from haystack.tools import tool
-from haystack_scripts import ScriptedChatGenerator, awaited, call, user
+from haystack_scripts import ScriptedChatGenerator, awaited, call, resumes, user
 
 from botwire.errors import NotFound
 from haystack_integrations.chat_message_stores.botwire import BotWireChatMessageStore
@@ -75,6 +75,7 @@ def agent(results: BotWireToolResultStore, *script: Any, **more: Any) -> tuple[A
     return Agent(chat_generator=llm, tools=tools, hooks=hooks, **more), llm
 
 
+@resumes  # older messages do not name their results
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_model_reads_an_offloaded_result_again(
     results: BotWireToolResultStore, asynchronous: bool
@@ -96,6 +97,7 @@ def test_a_model_reads_an_offloaded_result_again(
     assert second.endswith('"start": 5000, "length": 9005}')
 
 
+@resumes
 def test_images_are_offloaded_and_not_read_as_text(results: BotWireToolResultStore) -> None:
     bot, llm = agent(results, call("draw"), "nice")
     bot.run([user("?")])

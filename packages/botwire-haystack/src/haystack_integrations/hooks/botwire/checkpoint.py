@@ -26,12 +26,15 @@ __all__ = ["BotWireCheckpointHook"]
 PREFIX = "runs/"
 WEEK = 7 * 86400.0
 MAX_STEPS = "max_agent_steps"  # as an exit reason: the run may go on with a larger budget
-PASSING = ("tools", "hook_context", "continue_run", "stop_run", "context_tokens")  # not of the run
+STOP = "stop_run"  # the State key by which a hook ends a run, from Haystack 3.2 on
+PASSING = ("tools", "hook_context", "continue_run", STOP, "context_tokens")  # not of the run
 FINISHED = -1  # the version of a run that is not saved again
 
 
 class BotWireCheckpointHook(Backed):
     """Register one hook at `before_run`, `after_tool` and `after_run` (see `agent_hooks`).
+
+    Needs haystack-ai 3.2 or newer.
 
     Args:
         namespace, url, api_key, timeout: where; see `Backed`.
@@ -103,6 +106,10 @@ class BotWireCheckpointHook(Backed):
 
     def _begin(self, state: State, run_id: str, key: str) -> Flow[int]:
         """Bring the run back, or note that it begins; the version it now has."""
+        if STOP not in state.schema:
+            raise RuntimeError(
+                "checkpoints need haystack-ai 3.2 or newer: pip install -U haystack-ai"
+            )
         entry: Entry | None = yield Read(self.namespace, key)
         if entry is None:
             if _calls(state):
@@ -166,7 +173,7 @@ def _replay(state: State, known: dict[str, Any], run_id: str) -> None:
     _restore(state, known)
     Run.of(state).steps = known["step_count"]
     state.set("step_count", 0)  # or a run that used all its steps would not get to stop_run
-    state.set("stop_run", known["exit_reason"])
+    state.set(STOP, known["exit_reason"])
 
 
 def _question(messages: list[ChatMessage]) -> Any:
