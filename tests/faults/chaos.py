@@ -56,7 +56,10 @@ class Stage:
 
 
 class Chaos:
-    """Does something to a stage every now and then, from a thread of its own."""
+    """Does something to a stage every now and then, from a thread of its own.
+
+    At first everything that can be done is done once, then whatever chance brings.
+    """
 
     def __init__(self, stage: Any, *, seed: int = 0, pause: float = 1.0) -> None:
         self._stage = stage
@@ -65,7 +68,9 @@ class Chaos:
         self._over = threading.Event()
         self.done: list[str] = []
         self.failed: list[BaseException] = []
-        self._acts = stage.acts(self)
+        self._acts: list[Callable[[], None]] = stage.acts(self)
+        self._firsts = list(dict.fromkeys(self._acts))
+        self._chance.shuffle(self._firsts)
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
@@ -80,7 +85,7 @@ class Chaos:
     def _run(self) -> None:
         try:
             while not self._over.wait(self._chance.uniform(0.2, 1.0) * self._pause):
-                act = self._chance.choice(self._acts)
+                act = self._firsts.pop() if self._firsts else self._chance.choice(self._acts)
                 act()
                 self.done.append(act.__name__.replace("_", " "))
         except BaseException as error:

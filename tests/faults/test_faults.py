@@ -18,7 +18,7 @@ QUOTA = 5000
 Record = Callable[[str, object], None]
 
 
-def _run(stage: Any, seconds: float, record: Record) -> None:
+def _run(stage: Any, seconds: float, record: Record, *certain: str) -> None:
     workload = Workload(stage.urls, writers=WRITERS, quota=QUOTA)
     chaos = Chaos(stage)
     workload.start()
@@ -31,6 +31,7 @@ def _run(stage: Any, seconds: float, record: Record) -> None:
     assert report.wrong == []
     assert report.calls > 200
     assert len(chaos.done) > 3
+    assert set(certain) <= set(chaos.done)
 
 
 @pytest.mark.postgres
@@ -39,7 +40,8 @@ def test_nothing_is_lost_on_three_servers_whatever_breaks(
 ) -> None:
     with ExitStack() as stack:
         stage = Stage(stack, servers=3, writes_per_day=QUOTA)
-        _run(stage, 20, record_testsuite_property)
+        restarts = "restart the database", "crash the database", "kill a server"
+        _run(stage, 20, record_testsuite_property, *restarts)
 
 
 def test_nothing_is_lost_on_a_file_whose_server_is_killed(
