@@ -27,10 +27,12 @@ if wrk.method == "PUT" then
   wrk.body = '{"value":"%(value)s"}'
 end
 math.randomseed(%(seed)d)
+local turn = 0
 request = function()
   local n = math.random(0, %(keys)d - 1)
   if %(once)s then
-    wrk.headers["Idempotency-Key"] = string.format("%%08x-%%08x", n, math.random(0, 2^31 - 1))
+    turn = turn + 1
+    wrk.headers["Idempotency-Key"] = string.format("%%08x%%07x-%%016x", %(seed)d, turn, n)
   end
   return wrk.format(nil, "/memory/%(name)s-" .. n %% %(namespaces)d .. "/k" .. n)
 end
@@ -210,7 +212,7 @@ def _request(host: str, method: str, places: Places | None) -> bytes:
         number = random.randrange(places.keys)
         path = f"{places.name}-{number % places.namespaces}/k{number}"
         if places.once:
-            headers = f"Idempotency-Key: {random.getrandbits(64):x}\r\n"
+            headers = f"Idempotency-Key: {time.time_ns():x}-{number:016x}\r\n"
     if method == "PUT":
         body = f'{{"value":"{VALUE}"}}'
         headers += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"

@@ -4,9 +4,10 @@ Every rate stands beside bare upserts of the same run: `pgbench` with one prepar
 CONFLICT DO UPDATE and a commit each, into a table of key and value in the same PostgreSQL, with as
 many connections, keys and bytes. Everything is synced to disk. Rounds take turns, figures are
 medians, nothing is asserted.
-Options: --quick (shorter), and names of parts: servers namespaces keys storage.
+Options: --quick (shorter), and names of parts: servers namespaces keys processor storage.
 """
 
+import os
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,8 @@ CONNECTIONS = 64
 NAMESPACES = (1, 100) if QUICK else (1, 100, 10_000)
 KEYS = (1_000, 100_000) if QUICK else (1_000, 10_000, 100_000, 1_000_000)
 STORES = ("SQLite", "PostgreSQL")
+
+REQUESTS = (("PUT", "PUT", False), ("PUT of the library", "PUT", True), ("GET", "GET", False))
 
 SCRIPT = """\\set n random(0, {keys} - 1)
 {statement}
@@ -241,6 +244,47 @@ def _print_keys(house: House, kind: str, cases: list[Case]) -> None:
     print_table(title, head, rows)
 
 
+def processor(house: House) -> None:
+    """Processor time of a request; it says more than rates where others use the machine, too."""
+    rows: list[list[object]] = []
+    for kind in STORES:
+        store = house.store(kind)
+        server = house.server(store)
+        pids = {"server": server.process.pid, "database": house.postgres.pid}
+        for count in NAMESPACES:
+            places = Places(f"of-{count}", keys=10_000, namespaces=count)
+            fill(server, places)
+            for name, method, once in REQUESTS:
+                case = Case((), (server.url,), replace(places, once=once))
+                spent = _spent(case, method, pids)
+                rows.append([kind, f"{count:,}", name, *[f"{each:.0f}" for each in spent]])
+    head = ["store", "namespaces", "request", "server us", "database us"]
+    print_table(f"Processor time: {CONNECTIONS} connections, {_what()}", head, rows)
+
+
+def _spent(case: Case, method: str, pids: dict[str, int]) -> list[float]:
+    """Microseconds of processor time that a request takes of each process and its children."""
+    before = [_processor_seconds(pid) for pid in pids.values()]
+    requests = load(case, method).rate * SECONDS
+    after = [_processor_seconds(pid) for pid in pids.values()]
+    return [(late - early) / requests * 1e6 for early, late in zip(before, after, strict=True)]
+
+
+def _processor_seconds(pid: int) -> float:
+    """Of a process, its children, and those that have ended (Linux only)."""
+    ticks = 0
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            facts = (place / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            continue
+        if int(place.name) == pid:
+            ticks += sum(map(int, facts[11:15]))
+        elif int(facts[1]) == pid:
+            ticks += sum(map(int, facts[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def storage(house: House) -> None:
     """What PostgreSQL needs on disk, with all indexes."""
     count = KEYS[-1]
@@ -253,6 +297,8 @@ def storage(house: House) -> None:
     rows = [_size(store, "entries", "an entry")]
     fill(server, many)
     rows.append(_size(store, "namespaces", "a namespace"))
+    with psycopg.connect(store) as connection:
+        connection.execute("TRUNCATE botwire.replies")  # those of filling: one for 1,000 keys
     load(Case(("once",), (server.url,), replace(entries, once=True)), "PUT")
     rows.append(_size(store, "replies", "an idempotency key, kept for a day"))
     load(Case(("again",), (server.url,), entries), "PUT")
@@ -274,7 +320,13 @@ def _size(store: str, table: str, name: str) -> list[object]:
     return [name, f"{count:,}", *each]
 
 
-PARTS = {"servers": servers, "namespaces": namespaces, "keys": keys, "storage": storage}
+PARTS = {
+    "servers": servers,
+    "namespaces": namespaces,
+    "keys": keys,
+    "processor": processor,
+    "storage": storage,
+}
 
 if __name__ == "__main__":
     chosen = [name for name in sys.argv[1:] if not name.startswith("--")]
