@@ -1,7 +1,10 @@
 """`traced_memory` shows functions and blocks of every kind, with what they remember below them."""
 
+import asyncio
 import inspect
+import threading
 from collections.abc import AsyncIterator, Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -223,9 +226,51 @@ def test_without_langfuse_it_changes_nothing(service: Service, botwire_memory: M
         assert observation is None
 
 
-def test_a_block_cannot_be_entered_while_it_is_under_way(service: Service) -> None:
+async def test_one_block_can_be_entered_by_many_at_once_and_in_itself(
+    service: Service, botwire_memory: Memory
+) -> None:
     block = traced_memory("block")
-    with block, pytest.raises(RuntimeError, match="anew"), block:
-        pass
-    with block:  # one after the other is fine
-        pass
+    both = threading.Barrier(2, timeout=10)
+
+    def work(key: str) -> None:
+        with block as outer:
+            outer.update(output=key)
+            both.wait()  # the other has entered, too
+            with block:
+                botwire_memory.get(key)
+            both.wait()
+            botwire_memory.exists(key)
+
+    async def work_later(key: str) -> None:
+        with block as outer:
+            outer.update(output=key)
+            await asyncio.sleep(0)
+            botwire_memory.head(key)
+
+    await asyncio.gather(*(asyncio.to_thread(work, key) for key in "ab"))
+    await asyncio.gather(*(work_later(key) for key in "cd"))
+    spans = {span.span_id: span for span in service.spans()}
+    written = {id_: observed(span).get("output") for id_, span in spans.items()}
+    for span in spans.values():
+        if span.name in ("botwire.exists", "botwire.head"):
+            assert written[span.parent_id] == observed(span)["input"]["key"]
+        elif span.name == "botwire.get":
+            outer = spans[spans[span.parent_id].parent_id]
+            assert written[outer.span_id] == observed(span)["input"]["key"]
+    assert [span.name for span in spans.values()].count("block") == 6
+
+
+def test_a_block_that_is_left_in_another_context_ends(
+    service: Service, botwire_memory: Memory
+) -> None:
+    """As web frameworks do with what a dependency yields."""
+
+    def dependency() -> Iterator[None]:
+        with traced_memory("block"):
+            yield
+
+    running = dependency()
+    copy_context().run(next, running)
+    copy_context().run(next, running, None)
+    botwire_memory.get("plan")
+    assert [span.name for span in service.spans()] == ["block"]

@@ -5,6 +5,7 @@ What happens inside shows below it, whether or not the whole process is instrume
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, TypeVar, cast, overload
@@ -90,6 +91,11 @@ class Block:
     error: BaseException | None = None
 
 
+# The blocks under way in this thread or task: one Traced may be entered by several, and in itself.
+_entered: ContextVar[tuple[Watching[Block], ...]]
+_entered = ContextVar("botwire_langfuse_blocks", default=())
+
+
 class Traced:
     """What `traced_memory` gives: a decorator and a context manager in one."""
 
@@ -100,19 +106,18 @@ class Traced:
         self._shared = {name: value for name, value in options.items() if value is not None}
         self._made_from: Observations | None = None
         self._observations: Observations | None = None
-        self._block: Watching[Block] | None = None
+        self._running: list[Watching[Block]] = []
 
     def __call__(self, function: Function) -> Function:
         return watched(function, self._observe)
 
     def __enter__(self) -> Any:
         """The observation, or None where Langfuse is not in use."""
-        if self._block is not None:
-            raise RuntimeError("this block is under way; call traced_memory() anew for another")
         block = Block()
         watching = Watching(block, (self._observe_block,))
         watching.__enter__()
-        self._block = watching
+        self._running.append(watching)
+        _entered.set((*_entered.get(), watching))
         return block.observation
 
     def __exit__(
@@ -121,11 +126,19 @@ class Traced:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._block is not None:
-            watching, self._block = self._block, None
-            if isinstance(error, GeneratorExit):  # of a generator that nobody iterates any more
-                kind = error = trace = None
-            watching.__exit__(kind, error, trace)
+        watching = self._last_entered()
+        if isinstance(error, GeneratorExit):  # of a generator that nobody iterates any more
+            kind = error = trace = None
+        watching.__exit__(kind, error, trace)
+
+    def _last_entered(self) -> Watching[Block]:
+        """What was entered last in this thread or task; anywhere, if it is left in another one."""
+        entered = _entered.get()
+        mine = [watching for watching in entered if watching in self._running]
+        last = mine[-1] if mine else self._running[-1]
+        self._running.remove(last)
+        _entered.set(tuple(watching for watching in entered if watching is not last))
+        return last
 
     def _makes(self) -> Observations:
         """What `instrument` set up, with what was said here instead of what was said there."""
