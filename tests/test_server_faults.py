@@ -4,12 +4,13 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -232,12 +233,14 @@ def test_the_second_server_goes_on_when_the_first_is_killed(tmp_path: Path) -> N
 
 @pytest.fixture
 def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerProcess]:
-    """A server that waits a second where others wait a minute."""
+    """A server that waits a second where others wait half a minute or more."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "if sys.argv[0:1] == ['-m'] or 'botwire_server' in ' '.join(sys.orig_argv):\n"
         "    from botwire_server import protocol, requests, serve\n"
         "    protocol.HEAD_SECONDS = requests.BODY_SECONDS = serve.KEEP_ALIVE = 1.0\n"
+        "    from botwire.stores import sqlitefile\n"
+        "    sqlitefile.BUSY_SECONDS, sqlitefile.PATIENCE = 1.0, 'PRAGMA busy_timeout = 1000'\n"
     )
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
@@ -373,6 +376,34 @@ def test_an_answer_that_was_lost_is_given_again_and_nothing_is_done_twice(
     assert answer.json()["value"] == 1
     with server.memory("n") as memory:
         assert memory.get("n") == 1
+
+
+def test_a_file_that_another_application_locks_is_503_for_writers_only(
+    impatient: ServerProcess, tmp_path: Path
+) -> None:
+    stands(impatient)
+    other = sqlite3.connect(tmp_path / "memory.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with closing(other), httpx.Client(base_url=impatient.url, timeout=30) as client:
+
+        def write(number: int) -> tuple[httpx.Response, float]:
+            began = time.monotonic()
+            answer = client.put(f"/memory/n{number % 4}/k", json={"value": 1})
+            return answer, time.monotonic() - began
+
+        with ThreadPoolExecutor(16) as threads:
+            writing = [threads.submit(write, number) for number in range(16)]
+            began = time.monotonic()
+            for _ in range(20):
+                assert client.get("/memory/still here/k").json()["value"] == "v"
+            assert time.monotonic() - began < 2
+            for answer, seconds in (result.result() for result in writing):
+                assert (answer.status_code, answer.json()["code"]) == (503, "BW-503-busy")
+                assert answer.headers["retry-after"] == "1"
+                assert seconds < 6
+        other.execute("ROLLBACK")
+        assert {write(number)[0].status_code for number in range(4)} == {201}
+    stands(impatient)
 
 
 # -- full disks ------------------------------------------------------------------------------------
