@@ -1,6 +1,7 @@
 """Everything a message can hold comes back equal, from the store and from a memory value."""
 
 import base64
+import re
 import tempfile
 from typing import Any
 
@@ -24,7 +25,9 @@ from botwire.jsontext import decode, encode
 from haystack_integrations.chat_message_stores.botwire import BotWireChatMessageStore
 from haystack_integrations.common.botwire import pack, unpack
 
-text = st.text(st.characters(), max_size=20)  # lone surrogates and NUL included
+pair_of_halves = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # refused: JSON would join them
+# Lone surrogates and NUL included.
+text = st.text(st.characters(), max_size=20).filter(lambda text: not pair_of_halves.search(text))
 json_values = st.recursive(
     st.none()
     | st.booleans()
