@@ -248,25 +248,24 @@ def processor(house: House) -> None:
     """Processor time of a request; it says more than rates where others use the machine, too."""
     rows: list[list[object]] = []
     for kind in STORES:
-        store = house.store(kind)
-        server = house.server(store)
-        pids = {"server": server.process.pid, "database": house.postgres.pid}
-        for count in NAMESPACES:
-            places = Places(f"of-{count}", keys=10_000, namespaces=count)
-            fill(server, places)
+        server = house.server(house.store(kind))
+        pids = (server.process.pid, house.postgres.pid)
+        places = Places(keys=10_000, namespaces=NAMESPACES[-1])
+        fill(server, places)
+        for connections in (8, CONNECTIONS):
             for name, method, once in REQUESTS:
                 case = Case((), (server.url,), replace(places, once=once))
-                spent = _spent(case, method, pids)
-                rows.append([kind, f"{count:,}", name, *[f"{each:.0f}" for each in spent]])
-    head = ["store", "namespaces", "request", "server us", "database us"]
-    print_table(f"Processor time: {CONNECTIONS} connections, {_what()}", head, rows)
+                spent = _spent(case, method, connections, pids)
+                rows.append([kind, connections, name, *[f"{each:.0f}" for each in spent]])
+    head = ["store", "connections", "request", "server us", "database us"]
+    print_table(f"Processor time, {NAMESPACES[-1]:,} namespaces, {_what()}", head, rows)
 
 
-def _spent(case: Case, method: str, pids: dict[str, int]) -> list[float]:
+def _spent(case: Case, method: str, connections: int, pids: tuple[int, int]) -> list[float]:
     """Microseconds of processor time that a request takes of each process and its children."""
-    before = [_processor_seconds(pid) for pid in pids.values()]
-    requests = load(case, method).rate * SECONDS
-    after = [_processor_seconds(pid) for pid in pids.values()]
+    before = list(map(_processor_seconds, pids))
+    requests = load(case, method, connections).rate * SECONDS
+    after = map(_processor_seconds, pids)
     return [(late - early) / requests * 1e6 for early, late in zip(before, after, strict=True)]
 
 
