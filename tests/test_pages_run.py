@@ -22,7 +22,7 @@ import pytest
 from botwire.testing import ServerProcess
 
 ROOT = Path(__file__).parents[1]
-NAMES = "README docs/guide docs/http docs/server docs/running docs/cli server/README"
+NAMES = "README docs/guide docs/http docs/server docs/running docs/scaling docs/cli server/README"
 PACKAGES = "packages/botwire/README packages/botwire-core/README"
 PAGES = [ROOT / f"{name}.md" for name in [*NAMES.split(), *PACKAGES.split()]]
 SERVER = "http://127.0.0.1:8000"
