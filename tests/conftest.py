@@ -20,6 +20,13 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 
 
 @pytest.fixture(scope="session")
+def memory_server() -> Iterator[ServerProcess]:
+    """A server that keeps nothing, for many tests, each in namespaces of its own."""
+    with ServerProcess("memory://") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def postgres_database(botwire_postgres: PostgresServer) -> str:
     """One database for many tests, each in namespaces of its own."""
     return botwire_postgres.database()

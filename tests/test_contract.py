@@ -51,6 +51,7 @@ WAYS = {
     "memory async": Way("memory://", _async, capabilities=Capabilities(False, False)),
     "http": Way(FILE, Memory, "shared_server"),
     "http async": Way(FILE, _async, "shared_server", ASYNC),
+    "memory http": Way("memory://", Memory, "memory_server"),
     "postgres": Way("{postgres}", Memory),
     "postgres async": Way("{postgres}", _async, capabilities=ASYNC),
     "postgres http": Way("{postgres}", Memory, "postgres_server"),

@@ -291,7 +291,7 @@ class TestThroughAService:
         name = memory.namespace
         batch = Batch(name, (Get(name, "a"), Get(name, "b")))
         assert values(self.read(store, batch)["results"]) == ["1", "2"]
-        assert store.alone == [("batch", Mode.POINT)]
+        assert store.alone == [("batch", Mode.SNAPSHOT)]
         assert not store.groups
 
 

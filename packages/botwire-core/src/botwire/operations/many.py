@@ -99,7 +99,8 @@ class Batch(Operation):
 
     @property
     def mode(self) -> Mode:  # type: ignore[override]  # it needs what its parts need
-        return max((part.mode for part in self.operations), default=Mode.SNAPSHOT)
+        # At least a snapshot: the parts must agree with each other.
+        return max((Mode.SNAPSHOT, *(part.mode for part in self.operations)))
 
     def __post_init__(self) -> None:
         Operation.__post_init__(self)

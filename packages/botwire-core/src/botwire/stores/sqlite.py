@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from botwire.errors import BotWireError
+from botwire.errors import BotWireError, Busy
 from botwire.stores import sqlitefile
 from botwire.stores.base import Chunk, Ledger, Limits, Mode, Row
 from botwire.stores.store import Store
@@ -200,7 +200,7 @@ class _Transaction:
 
     def __enter__(self) -> SQLiteSession:
         try:
-            session = self._session = self._store.borrow(self._mode)
+            session = self._session = self._store.borrow(self._mode, self._wait)
         except sqlite3.Error as error:
             raise self._store.failure(error) from error
         try:
@@ -275,8 +275,9 @@ class SQLiteStore(Store):
         self._idle: list[SQLiteSession] = []
         self._all: list[sqlite3.Connection] = []
         self._writer: SQLiteSession | None = None
-        # In the process alone there is one connection, and who uses it holds this lock.
-        self._only = threading.RLock()
+        # In the process alone there is one connection, and who uses it holds this lock. A write may
+        # take it in one thread and give it back in another (see `begin`).
+        self._only = threading.Lock()
 
     def session(self, mode: Mode, wait: bool = True) -> AbstractContextManager[SQLiteSession]:
         return _Transaction(self, mode, wait)
@@ -294,16 +295,12 @@ class SQLiteStore(Store):
         finally:
             self._put_back(session)
 
-    def borrow(self, mode: Mode) -> SQLiteSession:
+    def borrow(self, mode: Mode, wait: bool) -> SQLiteSession:
         if self.path is None:
-            self._only.acquire()
-            try:
-                return self._open_writer()
-            except BaseException:
-                self._only.release()
-                raise
+            return self._borrow_only(wait)
         if self._writer is None or mode is Mode.WRITE:
-            writer = self._open_writer()
+            with self._only:
+                writer = self._open_writer()
             if mode is Mode.WRITE:
                 return writer
         idle = self._idle
@@ -311,6 +308,15 @@ class SQLiteStore(Store):
             return idle.pop()
         except IndexError:
             return SQLiteSession(self._connect(), idle)
+
+    def _borrow_only(self, wait: bool) -> SQLiteSession:
+        if not self._only.acquire(blocking=wait):
+            raise Busy("another operation is under way in this memory")
+        try:
+            return self._open_writer()
+        except BaseException:
+            self._only.release()
+            raise
 
     def give_back(self, mode: Mode, session: SQLiteSession) -> None:
         if self.path is None:
@@ -357,16 +363,16 @@ class SQLiteStore(Store):
             session.connection.backup(copy)
 
     def _open_writer(self) -> SQLiteSession:
-        with self._only:
-            if self._writer is None:
-                connection = self._connect()
-                try:
-                    sqlitefile.prepare(connection, self.path)
-                except BaseException:  # it would keep its locks
-                    self._close(connection)
-                    raise
-                self._writer = SQLiteSession(connection)
-            return self._writer
+        """The writer's connection, opened if it is not. Whoever calls this holds `_only`."""
+        if self._writer is None:
+            connection = self._connect()
+            try:
+                sqlitefile.prepare(connection, self.path)
+            except BaseException:  # it would keep its locks
+                self._close(connection)
+                raise
+            self._writer = SQLiteSession(connection)
+        return self._writer
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlitefile.connect(self.path)

@@ -14,6 +14,7 @@ import pytest
 from botwire.async_memory import AsyncMemory
 from botwire.errors import Closed
 from botwire.memory import Memory
+from botwire.operations import Batch, Get
 from botwire.testing.contract.kit import Capabilities, require
 
 __all__ = ["Handles"]
@@ -129,6 +130,25 @@ class Handles:
             assert found["a"] == found["b"] == len(found["list"])
             page = [entry.value for entry in memory.page().entries]
             assert page[0] == page[1] == len(page[2])
+        writer.join()
+
+    def test_reads_of_a_batch_are_of_one_moment(self, memory: Memory) -> None:
+        name = memory.namespace
+        memory.set_many({"a": 0, "b": 0})
+        done = threading.Event()
+
+        def write() -> None:
+            try:
+                for number in range(1, 100):
+                    memory.set_many({"a": number, "b": number})
+            finally:
+                done.set()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        while not done.is_set():
+            first, second = memory.run(Batch(name, (Get(name, "a"), Get(name, "b"))))
+            assert first == second
         writer.join()
 
     def test_copies_share_the_memory_but_not_the_end(self, memory: Memory) -> None:
