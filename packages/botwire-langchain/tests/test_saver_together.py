@@ -323,6 +323,7 @@ def test_a_blocking_call_on_the_loop_does_not_wait_for_a_task_of_that_loop(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:lance is not fork-safe")  # where other tests have imported it
 def test_a_fork_does_not_wait_for_what_was_under_way_before_it(
     saver: BotWireSaver, store: Gated
 ) -> None:
