@@ -97,10 +97,10 @@ class SQLiteSession:
     def chunks(self, namespace: str, key: str, first: int, last: int) -> list[Chunk]:
         found = self.connection.execute(
             # Chunks leave no gaps: the one that holds `first` is the last to start before it.
-            "SELECT start, count, text FROM chunks WHERE namespace = ?1 AND key = ?2 AND start < ?3"
+            "SELECT start, count, text FROM chunks WHERE namespace = ? AND key = ? AND start < ?"
             " AND start >= coalesce((SELECT max(start) FROM chunks"
-            " WHERE namespace = ?1 AND key = ?2 AND start <= ?4), 0) ORDER BY start",
-            (namespace, key, last, first),
+            " WHERE namespace = ? AND key = ? AND start <= ?), 0) ORDER BY start",
+            (namespace, key, last, namespace, key, first),
         )
         return [Chunk._make(chunk) for chunk in found]
 
