@@ -12,7 +12,7 @@ PYPROJECTS := $(MEMBERS:%=%/pyproject.toml)
 INSTALL = $(UV) pip install --quiet --python $(VENV)/bin/python --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench bench-scale soak test-matrix requirements clean
+.PHONY: help setup demo test lint fix bench bench-langchain bench-scale soak test-matrix requirements clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
