@@ -25,11 +25,7 @@ from botwire_server.settings import Settings
 pytestmark = pytest.mark.postgres
 
 
-async def _nothing() -> dict[str, Any]:
-    return {}
-
-
-PLAIN = Request({"method": "GET", "raw_path": b"", "query_string": b"", "headers": []}, _nothing, 1)
+PLAIN = Request("GET", b"", b"", [], 1)
 
 
 class Watched(PostgresStore):
@@ -66,11 +62,25 @@ def memory(store: Watched, request: pytest.FixtureRequest) -> Memory:
     return Memory(request.node.nodeid, store=store)
 
 
-def with_reader(store: PostgresStore, act: Callable[[GroupReader], Awaitable[Any]]) -> Any:
+class Reader(GroupReader):
+    """Reads that can be awaited."""
+
+    async def read(self, operation: Operation) -> Any:
+        settled: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
+
+        def done(ticket: Ticket) -> None:
+            if not settled.done():
+                settled.set_result(ticket)
+
+        self.submit(Ticket(operation), done)
+        return (await settled).result()
+
+
+def with_reader(store: PostgresStore, act: Callable[[Reader], Awaitable[Any]]) -> Any:
     """The result of `act` in an event loop."""
 
     async def run() -> Any:
-        reader = GroupReader(store)
+        reader = Reader(store)
         try:
             return await act(reader)
         finally:
@@ -82,7 +92,7 @@ def with_reader(store: PostgresStore, act: Callable[[GroupReader], Awaitable[Any
 def together(store: PostgresStore, *operations: Operation) -> list[Any]:
     """The replies (or errors) of reads that arrive in one turn of an event loop."""
 
-    async def act(reader: GroupReader) -> list[Any]:
+    async def act(reader: Reader) -> list[Any]:
         reads = map(reader.read, operations)
         return await asyncio.gather(*reads, return_exceptions=True)
 
@@ -122,7 +132,7 @@ def test_reads_that_arrive_together_share_a_round_trip(store: Watched, memory: M
 def test_a_read_that_finds_nobody_under_way_leaves_alone(store: Watched, memory: Memory) -> None:
     memory.set("k", encode(1))
 
-    async def act(reader: GroupReader) -> None:
+    async def act(reader: Reader) -> None:
         for _ in range(3):
             await reader.read(Get(memory.namespace, "k"))
 
@@ -136,7 +146,7 @@ def test_others_gather_while_two_groups_are_under_way(
     memory.set("k", 1)
     read = Get(memory.namespace, "k")
 
-    async def act(reader: GroupReader) -> list[Any]:
+    async def act(reader: Reader) -> list[Any]:
         with standing_still(database):
             first = asyncio.create_task(reader.read(read))
             await until(lambda: len(store.groups) == 1)
@@ -157,11 +167,11 @@ def test_whoever_reads_again_when_all_groups_end_at_once_is_served(
     memory.set("k", 1)
     read = Get(memory.namespace, "k")
 
-    async def twice(reader: GroupReader) -> Any:
+    async def twice(reader: Reader) -> Any:
         await reader.read(read)
         return await reader.read(read)
 
-    async def act(reader: GroupReader) -> Any:
+    async def act(reader: Reader) -> Any:
         with standing_still(database):
             first = asyncio.create_task(twice(reader))
             await until(lambda: len(store.groups) == 1)
@@ -222,7 +232,7 @@ def test_a_caller_that_goes_away_takes_nobody_along(
 ) -> None:
     memory.set("k", 1)
 
-    async def act(reader: GroupReader) -> Any:
+    async def act(reader: Reader) -> Any:
         read = Get(memory.namespace, "k")
         with standing_still(database):
             callers = [asyncio.create_task(reader.read(read)) for _ in range(3)]
@@ -248,7 +258,7 @@ def test_closing_waits_for_what_is_under_way_and_the_loop_goes_on(
     memory.set("k", 1)
 
     async def act() -> Any:
-        reader = GroupReader(store)
+        reader = Reader(store)
         with standing_still(database):
             read = asyncio.create_task(reader.read(Get(memory.namespace, "k")))
             await until(lambda: store.groups == [1])

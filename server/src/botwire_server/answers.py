@@ -22,6 +22,12 @@ class Answer(NamedTuple):
     headers: Headers
     body: bytes
 
+    def complete(self, method: str) -> "Answer":
+        """The answer as it is sent to a request of this method, with its length."""
+        if self.status != 304:
+            self.headers.append((b"content-length", b"%d" % len(self.body)))
+        return self._replace(body=b"") if method == "HEAD" else self
+
 
 def json_answer(
     data: Any, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()

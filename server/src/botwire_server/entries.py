@@ -5,7 +5,6 @@ Conditions follow RFC 9110 section 13: the version is a strong ETag, `If-Match` 
 safely; the library therefore uses `/v1/` instead.
 """
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,7 @@ from botwire.jsontext import Json, decode_quickly, encode, members, quoted
 from botwire.operations import Delete, Get, Head, Merge, Scan, Set
 from botwire_server.answers import JSON, PRIVATE, Answer, json_answer
 from botwire_server.requests import Request, path_text
-from botwire_server.service import Service
+from botwire_server.steps import Steps, Taking
 
 __all__ = ["MethodNotAllowed", "serve_entry", "serve_listing"]
 
@@ -36,24 +35,28 @@ class ConditionRequired(BotWireError):
     status, code, title = 428, "BW-428-condition", "Condition required"
 
 
-async def serve_entry(service: Service, request: Request, namespace: str, key: str) -> Answer:
-    """GET, HEAD, PUT, PATCH or DELETE of one entry."""
+def serve_entry(request: Request, namespace: str, key: str, conditional: bool) -> Steps:
+    """GET, HEAD, PUT, PATCH or DELETE of one entry.
+
+    Args:
+        conditional: writes to an entry that exists need If-Match.
+    """
     method = request.method
     if method in ("GET", "HEAD"):
-        return await _get(service, request, namespace, key)
+        return (yield from _get(request, namespace, key))
     if method == "PUT":
-        return await _put(service, request, namespace, key)
+        return (yield from _put(request, namespace, key, conditional))
     if method == "DELETE":
-        return await _delete(service, request, namespace, key)
+        return (yield from _delete(request, namespace, key, conditional))
     if method == "PATCH":
-        return await _patch(service, request, namespace, key)
+        return (yield from _patch(request, namespace, key, conditional))
     raise MethodNotAllowed(
         f"{method} is not possible here", hint="GET, HEAD, PUT, PATCH and DELETE are."
     )
 
 
-async def _get(service: Service, request: Request, namespace: str, key: str) -> Answer:
-    reply = await service.run(Get(namespace, key), request)
+def _get(request: Request, namespace: str, key: str) -> Steps:
+    reply = yield Get(namespace, key)
     if reply is None:
         raise _missing(namespace, key)
     etag = b'"%d"' % reply["version"]
@@ -67,8 +70,8 @@ async def _get(service: Service, request: Request, namespace: str, key: str) -> 
     return Answer(200, [JSON, (b"etag", etag), *PRIVATE], body.encode())
 
 
-async def _put(service: Service, request: Request, namespace: str, key: str) -> Answer:
-    given = members(await request.text())
+def _put(request: Request, namespace: str, key: str, conditional: bool) -> Steps:
+    given = members((yield from request.text()))
     if "value" not in given or not given.keys() <= FIELDS:
         unknown = sorted(given.keys() - FIELDS)
         problem = (
@@ -83,27 +86,27 @@ async def _put(service: Service, request: Request, namespace: str, key: str) -> 
         given["value"],
         decode_quickly(given.get("ttl", Json("null"))),
         decode_quickly(given.get("sliding", Json("false"))),
-        await _condition(service, request, namespace, key),
+        (yield from _condition(request, namespace, key, conditional)),
     )
-    reply = await service.run(operation, request)
+    reply = yield operation
     body = f'{{"namespace":{quoted(namespace)},"key":{quoted(key)},"version":{reply["version"]}}}'
     etag = (b"etag", b'"%d"' % reply["version"])
     return Answer(201 if reply["created"] else 200, [JSON, etag, *PRIVATE], body.encode())
 
 
-async def _patch(service: Service, request: Request, namespace: str, key: str) -> Answer:
-    patch = members(await request.text(MERGE))
+def _patch(request: Request, namespace: str, key: str, conditional: bool) -> Steps:
+    patch = members((yield from request.text(MERGE)))
     text = Json("{" + ",".join(f"{encode(name)}:{part}" for name, part in patch.items()) + "}")
-    condition = await _condition(service, request, namespace, key)
+    condition = yield from _condition(request, namespace, key, conditional)
     operation = Merge(namespace, key, text, None, condition)
-    version = (await service.run(operation, request))["version"]
+    version = (yield operation)["version"]
     etag = (b"etag", b'"%d"' % version)
     return json_answer({"namespace": namespace, "key": key, "version": version}, headers=[etag])
 
 
-async def _delete(service: Service, request: Request, namespace: str, key: str) -> Answer:
-    condition = await _condition(service, request, namespace, key)
-    reply = await service.run(Delete(namespace, key, condition), request)
+def _delete(request: Request, namespace: str, key: str, conditional: bool) -> Steps:
+    condition = yield from _condition(request, namespace, key, conditional)
+    reply = yield Delete(namespace, key, condition)
     if not reply["deleted"]:
         raise _missing(namespace, key)
     return json_answer({"namespace": namespace, "key": key, "deleted": True})
@@ -117,23 +120,21 @@ def _missing(namespace: str, key: str) -> NotFound:
     )
 
 
-async def _condition(service: Service, request: Request, namespace: str, key: str) -> int | None:
+def _condition(request: Request, namespace: str, key: str, conditional: bool) -> Taking[int | None]:
     """`If-Match` and `If-None-Match` as the one version the key must be at (0: none)."""
     match = request.headers.get(b"if-match")
     none = request.headers.get(b"if-none-match")
     if match is None and none is None:
-        if service.settings.require_conditions:
-            return await _unconditional(service, request, namespace, key)
-        return None
+        return (yield from _unconditional(namespace, key)) if conditional else None
     if none is not None and none.strip() == b"*" and match is None:
         return 0
     if match is not None and none is None and (version := _one_version(match)) is not None:
         return version
-    return await _compare(service, request, namespace, key)
+    return (yield from _compare(request, namespace, key))
 
 
-async def _unconditional(service: Service, request: Request, namespace: str, key: str) -> int:
-    if await service.run(Head(namespace, key), request) is not None:
+def _unconditional(namespace: str, key: str) -> Taking[int]:
+    if (yield Head(namespace, key)) is not None:
         raise ConditionRequired(
             f"{key!r} exists, and this server takes conditional writes only",
             hint="GET it, then send its ETag as If-Match.",
@@ -141,9 +142,9 @@ async def _unconditional(service: Service, request: Request, namespace: str, key
     return 0
 
 
-async def _compare(service: Service, request: Request, namespace: str, key: str) -> int:
+def _compare(request: Request, namespace: str, key: str) -> Taking[int]:
     """Lists of tags and combinations: decided on the entry as it is now; the write pins it."""
-    head = await service.run(Head(namespace, key), request)
+    head = yield Head(namespace, key)
     current = 0 if head is None else head["version"]
     etag = b'"%d"' % current
     match, none = request.headers.get(b"if-match"), request.headers.get(b"if-none-match")
@@ -176,7 +177,7 @@ def _matches(tags: bytes, etag: bytes, *, weakly: bool) -> bool:
     return False
 
 
-async def serve_listing(service: Service, request: Request, namespace: str) -> Answer:
+def serve_listing(request: Request, namespace: str) -> Steps:
     """GET of all keys of a namespace, or of a page of them when there is a limit."""
     if request.method not in ("GET", "HEAD"):
         raise MethodNotAllowed(f"{request.method} is not possible here", hint="GET and HEAD are.")
@@ -191,28 +192,26 @@ async def serve_listing(service: Service, request: Request, namespace: str) -> A
         min(int(limit), 10**6),
         values=False,
     )
-    keys: list[Any] = []
+    listed: list[str] = []
     following: Scan | None = scan
     cursor: str | None = None
     while following is not None:
-        page = await service.run(following, request)
-        keys += await asyncio.to_thread(_listed, page["entries"])
+        page = yield following
+        listed += _listed(page["entries"])  # as text, page by page: others are served in between
         cursor = page["cursor"]
         following = following.after_cursor(cursor) if "limit" not in query else None
-    answer: dict[str, Any] = {"namespace": namespace, "count": len(keys), "keys": keys}
+    keys = Json(f"[{','.join(listed)}]")
+    answer: dict[str, Any] = {"namespace": namespace, "count": len(listed), "keys": keys}
     if "limit" not in query:
         return json_answer(answer)
     answer["next_cursor"] = cursor
     return json_answer(answer, headers=_next_link(request.path, query, cursor))
 
 
-def _listed(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _listed(entries: Sequence[dict[str, Any]]) -> list[str]:
     return [
-        {
-            "key": entry["key"],
-            "bytes": entry["bytes"],
-            "updated_at": datetime.fromtimestamp(entry["updated_at"], UTC).isoformat(),
-        }
+        f'{{"key":{quoted(entry["key"])},"bytes":{entry["bytes"]},'
+        f'"updated_at":"{datetime.fromtimestamp(entry["updated_at"], UTC).isoformat()}"}}'
         for entry in entries
     ]
 

@@ -15,12 +15,14 @@ from botwire.jsontext import write
 from botwire.operations import OPERATIONS, parse
 from botwire_server.answers import JSON, PRIVATE, Answer, problem_answer
 from botwire_server.entries import MethodNotAllowed, serve_entry, serve_listing, split_path
-from botwire_server.protocol import respond
-from botwire_server.requests import ClientGone, Receive, Request, Scope
+from botwire_server.requests import ClientGone, Receive, Request, Scope, read_body
 from botwire_server.service import Service
+from botwire_server.steps import BODY, Step, Steps
 from botwire_server.tracing import RequestSpans
 
-__all__ = ["Front"]
+__all__ = ["PATHS", "Front"]
+
+PATHS = (b"/v1/", b"/memory/")
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -33,30 +35,63 @@ class Front:
 
     def __init__(self, service: Service, app: App) -> None:
         self.service = service
+        self.limit = service.settings.request_bytes
         self._app = app
-        self._limit = service.settings.request_bytes
+        self._conditional = service.settings.require_conditions
         self._spans = RequestSpans(service.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["raw_path"].startswith((b"/v1/", b"/memory/")):
-            await self._serve(scope, receive, send)
-        else:
+        if scope["type"] != "http" or not scope["raw_path"].startswith(PATHS):
             await self._app(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        request = Request(scope, receive, self._limit)
-        label = "memory"
+            return
+        request = Request.of(scope, self.limit)
         try:
-            request.key = self.service.admit(request.headers)
-            if request.path.startswith(b"/v1/"):
-                label, answer = await self._operation(request)
-            else:
-                answer = await self._path(request)
+            answer = await self._answer(request, receive)
         except ClientGone:
             return
+        status, headers, body = answer
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, request: Request, receive: Receive) -> Answer:
+        """Take all steps, and wait for each."""
+        steps = self.steps(request)
+        go_on: Callable[[Any], Step] = steps.send
+        value: Any = None
+        try:
+            while True:
+                step = go_on(value)
+                try:
+                    go_on, value = steps.send, await self._take(step, request, receive)
+                except Exception as error:
+                    go_on, value = steps.throw, error
+        except StopIteration as end:
+            return end.value
+
+    async def _take(self, step: Step, request: Request, receive: Receive) -> Any:
+        if step is BODY:
+            return await read_body(request, receive)
+        return await self.service.run(step, request)
+
+    def steps(self, request: Request) -> Steps:
+        """All it takes to answer a request to one of the `PATHS`.
+
+        Raises:
+            ClientGone: when that was sent for the body.
+        """
+        started = time.perf_counter()
+        name = request.path[4:].decode("latin-1") if request.path.startswith(b"/v1/") else None
+        label = "memory" if name is None else name if name in OPERATIONS else "unknown"
+        try:
+            request.key = self.service.admit(request.headers)
+            if name is None:
+                answer = yield from self._path(request)
+            else:
+                answer = yield from self._operation(request, name)
         except BotWireError as error:
             answer = problem_answer(error)
+        except ClientGone:
+            raise
         except Exception:
             self.service.metrics.failures += 1
             log.exception("unexpected error in %s %s", request.method, label)
@@ -65,56 +100,43 @@ class Front:
                     "the server met an error it did not expect", hint="See the server's log."
                 )
             )
-        await _send(scope, send, request.method, answer)
-        seconds = time.perf_counter() - started
-        self.service.metrics.count(label, answer.status, seconds)
-        self._spans.record(request, label, answer.status, seconds)
+        self._note(request, label, answer.status, time.perf_counter() - started)
+        return answer.complete(request.method)
+
+    def _note(self, request: Request, label: str, status: int, seconds: float) -> None:
+        self.service.metrics.count(label, status, seconds)
+        self._spans.record(request, label, status, seconds)
         if self.service.settings.access_log:
             log.info(
                 "request",
                 extra={
                     "operation": label,
                     "method": request.method,
-                    "status": answer.status,
+                    "status": status,
                     "seconds": round(seconds, 6),
                 },
             )
 
-    async def _operation(self, request: Request) -> tuple[str, Answer]:
-        name = request.path[4:].decode("latin-1")
-        label = name if name in OPERATIONS else "unknown"
-        try:
-            if request.method != "POST":
-                raise MethodNotAllowed("operations are sent with POST", hint=f"POST /v1/{label}")
-            operation = parse(name, await request.text())
-            reply = await self.service.run(operation, request)
-        except BotWireError as error:
-            return label, problem_answer(error)
+    def _operation(self, request: Request, name: str) -> Steps:
+        if request.method != "POST":
+            shown = name if name in OPERATIONS else "unknown"
+            raise MethodNotAllowed("operations are sent with POST", hint=f"POST /v1/{shown}")
+        operation = parse(name, (yield from request.text()))
+        reply = yield operation
         answer = Answer(200, [JSON, *PRIVATE], write(reply).encode())
         if self.service.has_quotas:
-            answer.headers.extend(await self.service.quota_headers(operation.namespace))
-        return label, answer
+            answer.headers.extend((yield from self.service.quota_headers(operation.namespace)))
+        return answer
 
-    async def _path(self, request: Request) -> Answer:
+    def _path(self, request: Request) -> Steps:
         namespace, key = split_path(request.path)
         try:
             if key:
-                answer = await serve_entry(self.service, request, namespace, key)
+                answer = yield from serve_entry(request, namespace, key, self._conditional)
             else:
-                answer = await serve_listing(self.service, request, namespace)
+                answer = yield from serve_listing(request, namespace)
         except BotWireError as error:
             answer = problem_answer(error)
         if self.service.has_quotas and answer.status not in (401, 403, 422):
-            answer.headers.extend(await self.service.quota_headers(namespace))
+            answer.headers.extend((yield from self.service.quota_headers(namespace)))
         return answer
-
-
-async def _send(scope: Scope, send: Send, method: str, answer: Answer) -> None:
-    if answer.status != 304:
-        answer.headers.append((b"content-length", b"%d" % len(answer.body)))
-    body = b"" if method == "HEAD" else answer.body
-    cycle = scope.get("botwire.cycle")
-    if cycle is not None and respond(cycle, answer.status, answer.headers, body):
-        return
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,14 +1,15 @@
 """One request as the handlers see it, read with the limits that keep a server standing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from botwire.errors import InvalidRequest, TooLarge
 from botwire_server.keys import Key
+from botwire_server.steps import BODY, Taking
 
-__all__ = ["ClientGone", "Receive", "Request", "TooSlow", "UnsupportedType"]
+__all__ = ["ClientGone", "Receive", "Request", "Scope", "TooSlow", "UnsupportedType"]
 
 BODY_SECONDS = 60.0  # a body that takes longer is given up
 
@@ -33,18 +34,40 @@ class UnsupportedType(InvalidRequest):
 
 
 class Request:
-    """A request: its method, headers, and body once it was asked for."""
+    """A request: its method, path and headers, and its body if that came with them.
 
-    __slots__ = ("_limit", "_receive", "headers", "key", "method", "path", "query_string")
+    Args:
+        path, query_string: as they were sent, percent-encoded.
+        headers: names in lower case.
+        limit: bytes the body may have.
+        body: None where it has not been read yet.
+    """
 
-    def __init__(self, scope: Scope, receive: Receive, limit: int) -> None:
-        self.method: str = scope["method"]
-        self.path: bytes = scope["raw_path"]
-        self.query_string: bytes = scope["query_string"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+    __slots__ = ("body", "headers", "key", "limit", "method", "path", "query_string")
+
+    def __init__(
+        self,
+        method: str,
+        path: bytes,
+        query_string: bytes,
+        headers: Iterable[tuple[bytes, bytes]],
+        limit: int,
+        body: bytes | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query_string = query_string
+        self.headers: dict[bytes, bytes] = dict(headers)
+        self.limit = limit
+        self.body = body
         self.key: Key | None = None
-        self._receive = receive
-        self._limit = limit
+
+    @classmethod
+    def of(cls, scope: Scope, limit: int) -> "Request":
+        """The request that ASGI describes."""
+        return cls(
+            scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], limit
+        )
 
     def query(self, *known: str) -> dict[str, str]:
         """The query's parameters; an unknown one is refused, since it would do nothing."""
@@ -58,7 +81,7 @@ class Request:
                 raise InvalidRequest(f"there is no query parameter {name[:60]!r}", hint=hint)
         return dict(pairs)
 
-    async def text(self, content_type: str = "application/json") -> str:
+    def text(self, content_type: str = "application/json") -> Taking[str]:
         """The body as text; it must be declared as JSON."""
         given = self.headers.get(b"content-type", b"").decode("latin-1")
         if given.partition(";")[0].strip().lower() != content_type:
@@ -66,41 +89,50 @@ class Request:
                 f"the body is declared as {given[:60] or 'nothing'!r}, not as {content_type}",
                 hint=f"With curl: -H 'Content-Type: {content_type}'",
             )
+        length = self.headers.get(b"content-length")
+        if length is not None and int(length) > self.limit:
+            raise self.too_large()
+        body = self.body
+        if body is None:
+            body = yield BODY
+        elif len(body) > self.limit:
+            raise self.too_large()
         try:
-            return (await self._body()).decode()
+            return body.decode()
         except UnicodeDecodeError as error:
             raise InvalidRequest(f"the body is not UTF-8: {error}") from None
 
-    async def _body(self) -> bytes:
-        length = self.headers.get(b"content-length")
-        if length is not None and int(length) > self._limit:
-            raise self._too_large()
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                return await self._parts()
-        except TimeoutError:
-            raise TooSlow(f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
-
-    async def _parts(self) -> bytes:
-        parts: list[bytes] = []
-        length = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            parts.append(message.get("body", b""))
-            length += len(parts[-1])
-            if length > self._limit:
-                raise self._too_large()
-            if not message.get("more_body"):
-                return b"".join(parts) if len(parts) > 1 else parts[0]
-
-    def _too_large(self) -> TooLarge:
+    def too_large(self) -> TooLarge:
+        """What to say of a body beyond the limit."""
         return TooLarge(
-            f"the request is larger than {self._limit:,} bytes",
+            f"the request is larger than {self.limit:,} bytes",
             hint="Send it in parts; the operator can raise --request-bytes.",
-            limit=self._limit,
+            limit=self.limit,
         )
+
+
+async def read_body(request: Request, receive: Receive) -> bytes:
+    """The body as it arrives, within the limits of size and time."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _parts(request, receive)
+    except TimeoutError:
+        raise TooSlow(f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
+
+
+async def _parts(request: Request, receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    length = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        parts.append(message.get("body", b""))
+        length += len(parts[-1])
+        if length > request.limit:
+            raise request.too_large()
+        if not message.get("more_body"):
+            return b"".join(parts) if len(parts) > 1 else parts[0]
 
 
 def path_text(raw: bytes) -> str:

@@ -10,23 +10,27 @@ import hashlib
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from botwire.errors import BotWireError, Forbidden
 from botwire.jsontext import write
 from botwire.operations import Operation, Usage
 from botwire.stores.base import Escalate, Mode
-from botwire.stores.store import Once, Store
+from botwire.stores.store import Once, Store, Ticket
+from botwire_server.answers import Headers
 from botwire_server.gather import GroupReader
 from botwire_server.keys import Key, KeyFile
 from botwire_server.metrics import Metrics
 from botwire_server.requests import Request
 from botwire_server.settings import LOOPBACK, Settings
+from botwire_server.steps import Done, Taking
 from botwire_server.turn import TurnReader
 from botwire_server.writer import Writer
 
-__all__ = ["Service"]
+__all__ = ["LATER", "Service"]
 
+LATER: Final = object()  # what is no reply
 DAY = 86400
 SWEEP_SECONDS = 60.0
 
@@ -44,21 +48,63 @@ class Service:
         self.reader = TurnReader(store)
         self.gathering = GroupReader(store)
         self.writer = Writer(store, self.metrics, self.reader.end)
+        self._together = store.reads_together
+        self._tasks: set[asyncio.Task[None]] = set()
         self._guards_host = self.keys is None and not settings.open
         self._good_hosts: set[bytes] = set()
         self.has_quotas = bool(store.limits.writes_per_day or store.limits.namespace_bytes)
 
-    async def run(self, operation: Operation, request: Request) -> Any:
-        """Apply an operation for the caller of a request that was admitted."""
+    def at_once(self, operation: Operation, request: Request) -> Any:
+        """The reply, for the caller of a request that was admitted; LATER if it takes waiting."""
         if request.key is not None:
             request.key.check(operation)
-        if operation.mode is not Mode.WRITE:
-            try:
-                return await self._read(operation)
-            except Escalate:  # a sliding entry: reading it is writing
-                return await self.writer.write(operation)
-        key = request.headers.get(b"idempotency-key")
-        return await self.writer.write(operation, _once(key, operation) if key else None)
+        if operation.mode is not Mode.POINT or not self.store.reads_in_line:
+            return LATER
+        try:
+            return self.reader.read(operation)
+        except Escalate:  # large, in chunks, or sliding
+            return LATER
+
+    def submit(self, operation: Operation, request: Request, done: Done) -> None:
+        """Apply an operation for which `at_once` said LATER; `done` gets its settled ticket."""
+        if operation.mode is Mode.WRITE:
+            key = request.headers.get(b"idempotency-key")
+            self.writer.submit(Ticket(operation, _once(key, operation) if key else None), done)
+        elif operation.mode is Mode.POINT and self._together and len(operation.keys) == 1:
+            self.gathering.submit(Ticket(operation), partial(self._escalate, done))
+        else:
+            self._read_in_thread(operation, operation.mode, done)
+
+    async def run(self, operation: Operation, request: Request) -> Any:
+        """The reply to an operation, whatever it takes."""
+        reply = self.at_once(operation, request)
+        if reply is not LATER:
+            return reply
+        settled: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
+        self.submit(operation, request, partial(_settle, settled))
+        return (await settled).result()
+
+    def _escalate(self, done: Done, ticket: Ticket) -> None:
+        """Hand on what is settled; what met `Escalate` goes on in the mode that it needs."""
+        needed = ticket.error
+        if not isinstance(needed, Escalate):
+            done(ticket)
+        elif needed.mode is Mode.WRITE:  # a sliding entry: reading it is writing
+            self.writer.submit(Ticket(ticket.operation), done)
+        else:
+            self._read_in_thread(ticket.operation, needed.mode, done)
+
+    def _read_in_thread(self, operation: Operation, mode: Mode, done: Done) -> None:
+        task = asyncio.create_task(self._read(Ticket(operation), mode, done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read(self, ticket: Ticket, mode: Mode, done: Done) -> None:
+        try:
+            ticket.reply = await asyncio.to_thread(self.store.read, ticket.operation, mode)
+        except Exception as error:
+            ticket.fail(error)
+        self._escalate(done, ticket)
 
     def admit(self, headers: dict[bytes, bytes]) -> Key | None:
         """The API key of a caller, if keys are in use; refuses a caller that has none."""
@@ -80,27 +126,11 @@ class Service:
         if len(self._good_hosts) < 100:
             self._good_hosts.add(host)
 
-    async def _read(self, operation: Operation) -> Any:
-        mode = operation.mode
-        if mode is Mode.POINT:
-            try:
-                if self.store.reads_in_line:
-                    return self.reader.read(operation)
-                if self.store.reads_together and len(operation.keys) == 1:
-                    return await self.gathering.read(operation)
-            except Escalate as needed:  # large, in chunks, or sliding
-                if needed.mode is Mode.WRITE:
-                    raise
-                mode = needed.mode
-        return await asyncio.to_thread(_read_in_thread, self.store, operation, mode)
-
-    async def quota_headers(self, namespace: str) -> list[tuple[bytes, bytes]]:
+    def quota_headers(self, namespace: str) -> Taking[Headers]:
         """RateLimit fields (draft-ietf-httpapi-ratelimit-headers) of a namespace with quotas."""
         operation = Usage(namespace)
         try:
-            usage = operation.result(
-                await asyncio.to_thread(self.store.read, operation, operation.mode)
-            )
+            usage = operation.result((yield operation))
         except BotWireError:
             return []  # the answer itself stands; without the store there is nothing to add to it
         policies: list[str] = []
@@ -136,9 +166,11 @@ class Service:
 
     async def close(self) -> None:
         """Finish the writes that were taken on, then close the store."""
+        await self.gathering.close()
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
         await self.writer.close()
         self.reader.end()
-        await self.gathering.close()
         await asyncio.to_thread(self.store.close)
 
 
@@ -147,13 +179,9 @@ def _host_name(host: str) -> str:
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
-def _read_in_thread(store: Store, operation: Operation, mode: Mode) -> Any:
-    try:
-        return store.read(operation, mode)
-    except Escalate as needed:
-        if needed.mode is Mode.WRITE:
-            raise
-        return store.read(operation, needed.mode)
+def _settle(settled: "asyncio.Future[Ticket]", ticket: Ticket) -> None:
+    if not settled.done():  # else the caller went away
+        settled.set_result(ticket)
 
 
 def _once(key: bytes, operation: Operation) -> Once:

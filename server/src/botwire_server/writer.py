@@ -11,12 +11,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
-from botwire.operations import Operation
-from botwire.stores.store import Once, Store, Ticket
+from botwire.stores.store import Store, Ticket
 from botwire_server.lanes import Lanes
 from botwire_server.metrics import Metrics
+from botwire_server.steps import Done
 
 __all__ = ["Writer"]
 
@@ -44,22 +43,18 @@ class Writer:
         self._committed = committed
         self._metrics = metrics
         self._lanes = Lanes(store.lanes)
-        self._callers: dict[Ticket, asyncio.Future[None]] = {}
+        self._callers: dict[Ticket, Done] = {}
         self._starting = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(store.lanes, "botwire-writer")
 
-    async def write(self, operation: Operation, once: Once | None = None) -> Any:
-        """Apply one write durably and return its reply."""
-        ticket = Ticket(operation, once)
-        loop = asyncio.get_running_loop()
-        done = self._callers[ticket] = loop.create_future()
+    def submit(self, ticket: Ticket, done: Done) -> None:
+        """Apply one write durably, then call `done`."""
+        self._callers[ticket] = done
         self._lanes.add(ticket)
         if not self._starting:  # once for all writes that arrive in this turn of the loop
             self._starting = True
-            loop.call_soon(self._start)
-        await done
-        return ticket.result()
+            asyncio.get_running_loop().call_soon(self._start)
 
     def _start(self) -> None:
         self._starting = False
@@ -104,11 +99,10 @@ class Writer:
         return left
 
     def _answer(self, group: Sequence[Ticket]) -> None:
+        loop = asyncio.get_running_loop()
         for ticket in group:
             if ticket.done:
-                done = self._callers.pop(ticket)
-                if not done.done():  # else the caller went away
-                    done.set_result(None)
+                loop.call_soon(self._callers.pop(ticket), ticket)
 
     async def close(self) -> None:
         """Finish what waits."""
