@@ -104,7 +104,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        app: Any = self.app
+        app = cast("object", self.app)
         self._front: Front | None = app if isinstance(app, Front) else None
         self._body: list[bytes] | None = None  # of a request that may turn out to be whole
         self._keep_alive = True
