@@ -40,6 +40,13 @@ class Watched(PostgresStore):
         self.groups.append(len(tickets))
         super().read_together(tickets)
 
+    async def read_together_soon(self, tickets: Sequence[Ticket]) -> bool:
+        self.groups.append(len(tickets))
+        read = await super().read_together_soon(tickets)
+        if not read:  # `read_together` notes it
+            self.groups.remove(len(tickets))
+        return read
+
     def read(self, operation: Operation, mode: Mode) -> Any:
         self.alone.append((operation.name, mode))
         return super().read(operation, mode)

@@ -41,7 +41,8 @@ class GroupReader:
         while self._waiting:
             group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
             tickets = [ticket for ticket, _ in group]
-            await loop.run_in_executor(self._threads, self._read, tickets)
+            if not await self._store.read_together_soon(tickets):
+                await loop.run_in_executor(self._threads, self._read, tickets)
             for ticket, done in group:
                 loop.call_soon(done, ticket)
         self._groups -= 1

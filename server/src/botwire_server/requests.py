@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from botwire.errors import InvalidRequest, TooLarge
@@ -84,21 +84,20 @@ class Request:
     def text(self, content_type: str = "application/json") -> Taking[str]:
         """The body as text; it must be declared as JSON."""
         given = self.headers.get(b"content-type", b"").decode("latin-1")
-        if given.partition(";")[0].strip().lower() != content_type:
+        if given != content_type and given.partition(";")[0].strip().lower() != content_type:
             raise UnsupportedType(
                 f"the body is declared as {given[:60] or 'nothing'!r}, not as {content_type}",
                 hint=f"With curl: -H 'Content-Type: {content_type}'",
             )
-        length = self.headers.get(b"content-length")
-        if length is not None and int(length) > self.limit:
-            raise self.too_large()
-        body = self.body
-        if body is None:
-            body = yield BODY
-        elif len(body) > self.limit:
+        if self.body is None:
+            length = self.headers.get(b"content-length")
+            if length is not None and int(length) > self.limit:
+                raise self.too_large()
+            self.body = yield BODY
+        elif len(self.body) > self.limit:
             raise self.too_large()
         try:
-            return body.decode()
+            return cast("bytes", self.body).decode()
         except UnicodeDecodeError as error:
             raise InvalidRequest(f"the body is not UTF-8: {error}") from None
 

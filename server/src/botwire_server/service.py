@@ -6,15 +6,14 @@ thread; writes go through the group-committing writer.
 """
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
+from hashlib import sha256
 from typing import Any, Final
 
 from botwire.errors import BotWireError, Forbidden
-from botwire.jsontext import write
 from botwire.operations import Operation, Usage
 from botwire.stores.base import Escalate, Mode
 from botwire.stores.store import Once, Store, Ticket
@@ -69,7 +68,7 @@ class Service:
         """Apply an operation for which `at_once` said LATER; `done` gets its settled ticket."""
         if operation.mode is Mode.WRITE:
             key = request.headers.get(b"idempotency-key")
-            self.writer.submit(Ticket(operation, _once(key, operation) if key else None), done)
+            self.writer.submit(Ticket(operation, _once(key, request) if key else None), done)
         elif operation.mode is Mode.POINT and self._together and len(operation.keys) == 1:
             self.gathering.submit(Ticket(operation), partial(self._escalate, done))
         else:
@@ -184,9 +183,8 @@ def _settle(settled: "asyncio.Future[Ticket]", ticket: Ticket) -> None:
         settled.set_result(ticket)
 
 
-def _once(key: bytes, operation: Operation) -> Once:
-    """The idempotency key with a fingerprint of what it stands for (its quotes are optional)."""
-    request = f"{operation.name} {write(operation.request())}"
-    return Once(
-        key.decode("latin-1").strip('"')[:255], hashlib.sha256(request.encode()).hexdigest()
-    )
+def _once(key: bytes, request: Request) -> Once:
+    """The idempotency key (its quotes are optional) with a fingerprint of the whole request."""
+    conditions = [request.headers.get(name, b"") for name in (b"if-match", b"if-none-match")]
+    parts = (request.method.encode(), request.path, *conditions, request.body or b"")
+    return Once(key.decode("latin-1").strip('"')[:255], sha256(b"\n".join(parts)).hexdigest())

@@ -34,6 +34,9 @@ __all__ = [
 ]
 
 _skip_space = re.compile(r"[ \t\n\r]*").match
+# A name without escapes, up to the value behind it.
+_plain_name = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*').match
+MARKS = frozenset(",]}")
 _scan_string = cast("Callable[[str, int, bool], tuple[str, int]]", scanstring)
 
 
@@ -265,15 +268,11 @@ def members(text: str, levels: int = MAX_DEPTH) -> dict[str, Json]:
     {'a': '1.50', 'b': '[ 1 ]'}
     """
     found: dict[str, Json] = {}
-
-    def member(position: int) -> int:
-        if text[position : position + 1] != '"':
-            raise InvalidValue(f"not JSON: a member name was expected at character {position}")
+    position = _first(text, "{", "}")
+    while position:
         name, position = _name_at(text, position)
         found[name], position = _value_at(text, position, levels)
-        return position
-
-    _each(text, "{", "}", member)
+        position = _next(text, position, "}")
     return found
 
 
@@ -284,17 +283,21 @@ def elements(text: str, levels: int = MAX_DEPTH) -> list[Json]:
     ['1.50', '{"a": 2}']
     """
     found: list[Json] = []
-
-    def element(position: int) -> int:
+    position = _first(text, "[", "]")
+    while position:
         part, position = _value_at(text, position, levels)
         found.append(part)
-        return position
-
-    _each(text, "[", "]", element)
+        position = _next(text, position, "]")
     return found
 
 
 def _name_at(text: str, position: int) -> tuple[str, int]:
+    """A member's name, and where its value begins."""
+    plain = _plain_name(text, position)
+    if plain:
+        return plain[1], plain.end()
+    if text[position : position + 1] != '"':
+        raise InvalidValue(f"not JSON: a member name was expected at character {position}")
     try:
         name, position = _scan_string(text, position + 1, True)
     except json.JSONDecodeError as error:
@@ -305,23 +308,31 @@ def _name_at(text: str, position: int) -> tuple[str, int]:
     return name, _space(text, position + 1)
 
 
-def _each(text: str, opening: str, closing: str, part: Callable[[int], int]) -> None:
-    """Walk the parts between two brackets; `part` reads one and says where it ended."""
+def _first(text: str, opening: str, closing: str) -> int:
+    """Where the first part between the brackets begins; 0 where there is none."""
     position = _space(text, 0)
     if text[position : position + 1] != opening:
         kind = "an object" if opening == "{" else "an array"
         raise InvalidValue(f"{kind} was expected", hint="Send JSON as the documentation shows.")
     position = _space(text, position + 1)
-    if text[position : position + 1] == closing:
-        return _end(text, position + 1)
-    while True:
-        position = _space(text, part(position))
+    if text[position : position + 1] != closing:
+        return position
+    _end(text, position + 1)
+    return 0
+
+
+def _next(text: str, position: int, closing: str) -> int:
+    """Where the part behind the one that ended at `position` begins; 0 behind the last one."""
+    mark = text[position : position + 1]
+    if mark not in MARKS:  # white space comes first
+        position = _space(text, position)
         mark = text[position : position + 1]
-        if mark == closing:
-            return _end(text, position + 1)
-        if mark != ",":
-            raise InvalidValue(f"not JSON: ',' or '{closing}' was expected at character {position}")
-        position = _space(text, position + 1)
+    if mark == ",":
+        return _space(text, position + 1)
+    if mark != closing:
+        raise InvalidValue(f"not JSON: ',' or '{closing}' was expected at character {position}")
+    _end(text, position + 1)
+    return 0
 
 
 def merge(target: str | None, patch: str) -> Json:
@@ -343,11 +354,7 @@ def merge(target: str | None, patch: str) -> Json:
             merged[name] = merge(merged.get(name), change)
     if merged == old:
         return Json(target)
-    return Json("{" + ",".join(f"{_name(name)}:{text}" for name, text in merged.items()) + "}")
-
-
-def _name(name: str) -> str:
-    return encode(name)
+    return Json("{" + ",".join(f"{_text(name)}:{text}" for name, text in merged.items()) + "}")
 
 
 def write(data: Any) -> str:
@@ -356,11 +363,19 @@ def write(data: Any) -> str:
     >>> write({"value": Json('1.50'), "keys": ["a"]})
     '{"value":1.50,"keys":["a"]}'
     """
-    if isinstance(data, Json):
-        return data
+    if isinstance(data, str):
+        return data if isinstance(data, Json) else _text(data)
     if isinstance(data, dict):
         pairs = cast("dict[str, Any]", data).items()
-        return "{" + ",".join(f"{_name(name)}:{write(part)}" for name, part in pairs) + "}"
+        return "{" + ",".join([f"{_text(name)}:{write(part)}" for name, part in pairs]) + "}"
     if isinstance(data, (list, tuple)):
         return "[" + ",".join(map(write, cast("list[Any]", data))) + "]"
+    if isinstance(data, bool):
+        return "true" if data else "false"
+    if isinstance(data, int) and abs(data) < 2**63:
+        return str(data)
     return encode(data)
+
+
+def _text(text: str) -> str:
+    return _quote(text) if text.isascii() else encode(text)

@@ -11,13 +11,15 @@ psycopg's own pool was tried and is not used: see docs/decisions/015-a-pool-of-o
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import psycopg
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.waiting import wait_async
 
 from botwire.errors import Busy, InvalidRequest
 from botwire_server.postgres.wire import Wire
@@ -86,17 +88,27 @@ def lock_timeout(waited: float) -> str:
     return f"{max(LOCK - waited, 0.1) * 1000:.0f}ms"
 
 
-class _BoundedConnection(Connection[Any]):
+class BoundedConnection(Connection[Any]):
     """A connection that does not wait for ever for a database that stands still."""
 
     _pool = None  # to be open when the program ends is no mistake of a connection in a pool
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        with self._bounded(timeout is None):
+            return super().wait(gen, interval, ANSWER if timeout is None else timeout)
+
+    async def wait_soon(self, gen: Any) -> Any:
+        """As `wait`, for an event loop."""
+        with self._bounded(True):
+            return await wait_async(gen, self.fileno(), ANSWER, ANSWER)
+
+    @contextmanager
+    def _bounded(self, bounded: bool) -> Generator[None]:
         began = time.monotonic()
         try:
-            return super().wait(gen, interval, ANSWER if timeout is None else timeout)
+            yield
         except psycopg.OperationalError:
-            if timeout is None and time.monotonic() - began >= ANSWER:
+            if bounded and time.monotonic() - began >= ANSWER:
                 self.pgconn.finish()  # nothing more is to be waited for
             raise
 
@@ -137,6 +149,15 @@ class Pool:
                 self._places.release()
             raise
 
+    def take_open(self) -> Wire | None:
+        """As `take`, for an event loop: a connection that is open and free now, if there is one."""
+        if not self._places.acquire(blocking=False):
+            return None
+        wire = self._open()
+        if wire is None:
+            self._places.release()
+        return wire
+
     def _open(self) -> Wire | None:
         while True:
             try:
@@ -148,7 +169,7 @@ class Pool:
             wire.close()
 
     def _connect(self) -> Wire:
-        connection = _BoundedConnection.connect(self._conninfo, autocommit=True)
+        connection = BoundedConnection.connect(self._conninfo, autocommit=True)
         try:
             connection.execute(
                 "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[])"

@@ -1,5 +1,7 @@
 """One transaction on PostgreSQL (see `botwire.stores.base.Session`).
 
+- What asks the database comes in two halves: `ask_...` queues statements and `take_...` reads their
+  results, so that an event loop can do other things in between.
 - A read loads what it needs together with the time, in one round trip.
 - A write locks its namespaces, loads all rows and replies that its operations name, and keeps what
   they change to itself until somebody must see it or the transaction ends: a whole group of writes
@@ -8,9 +10,10 @@
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
+from psycopg.pq.abc import PGresult
 
 from botwire.stores.base import Chunk, Ledger, Row
 from botwire_server.postgres import sql
@@ -18,7 +21,7 @@ from botwire_server.postgres.changes import Changes
 from botwire_server.postgres.sql import texts
 from botwire_server.postgres.wire import Rows, Value, Wire
 
-__all__ = ["ClockSetBack", "PostgresSession"]
+__all__ = ["ClockSetBack", "Place", "PostgresSession", "WouldWait"]
 
 Place = tuple[str, str]  # namespace and key
 
@@ -27,20 +30,43 @@ class ClockSetBack(Exception):
     """The database's clock shows less than it did; nothing was changed."""
 
 
+class WouldWait(Exception):
+    """An event loop has no time to ask the database for this; nothing was changed."""
+
+
+class _Hold(NamedTuple):
+    """What is asked for by `ask_hold`, and the number of its first statement."""
+
+    names: list[str]
+    places: list[Place]
+    onces: list[Place]
+    wait: bool
+    first: int
+
+
 class PostgresSession:
     """Rows in, rows out, within the transaction that was begun on `wire`.
 
     Args:
         single: there is no transaction; each statement stands for itself.
+        waits: False on an event loop: what takes another exchange raises `WouldWait`.
         clock: gives the time instead of the database, in tests.
         floor: a moment that has been when this session began.
     """
 
     def __init__(
-        self, wire: Wire, clock: Callable[[], float] | None, floor: float, *, single: bool
+        self,
+        wire: Wire,
+        clock: Callable[[], float] | None,
+        floor: float,
+        *,
+        single: bool,
+        waits: bool = True,
     ) -> None:
         self.wire = wire
         self._single = single
+        self._waits = waits
+        self._asked: Sequence[Place] = ()
         self.now = 0.0
         self._clock = clock
         self._floor = floor
@@ -57,17 +83,25 @@ class PostgresSession:
 
         `small`: where several are read, large values are left out: they are '' then.
         """
+        self.ask_rows(places, small=small)
+        self.take_rows(self.wire.exchange(end=self._single))
+
+    def ask_rows(self, places: Sequence[Place], *, small: bool = False) -> None:
+        """Queue what `take_rows` reads."""
+        self._asked = list(dict.fromkeys(places))
         if not places:
-            self._time(self._one(sql.NOW))
-            return
-        if len(places) == 1:
-            found = self._all(sql.READ, *places[0])
+            self.wire.put(sql.NOW)
+        elif len(places) == 1:
+            self.wire.put(sql.READ, *places[0])
         else:
-            places = list(dict.fromkeys(places))
-            names, keys = zip(*places, strict=True)
+            names, keys = zip(*self._asked, strict=True)
             query = sql.READ_SMALL if small else sql.READ_MANY
-            found = self._all(query, texts(names), texts(keys))
-        self._keep_rows(places, [row[1:] for row in found if row[1] is not None])
+            self.wire.put(query, texts(names), texts(keys))
+
+    def take_rows(self, results: Sequence[PGresult]) -> None:
+        found = self.wire.rows(results[-1])
+        if self._asked:
+            self._keep_rows(self._asked, [row[1:] for row in found if row[1] is not None])
         self._time(found[0])
 
     def hold(
@@ -77,43 +111,69 @@ class PostgresSession:
 
         With `wait` all of them are, or it fails; otherwise those that others hold are left out.
         """
+        self.ask_hold(names, places, onces, wait)
+        missing = self.take_hold(self.wire.exchange())
+        if missing:
+            self.ask_created(missing)
+            self.take_created(self.wire.exchange())
+        return self.held
+
+    def ask_hold(
+        self, names: Sequence[str], places: Iterable[Place], onces: Iterable[Place], wait: bool
+    ) -> None:
+        """Queue what `take_hold` reads."""
         names = sorted(names)
         places, onces = list(dict.fromkeys(places)), list(dict.fromkeys(onces))
-        lock = self.wire.put(sql.LOCK if wait else sql.LOCK_FREE, texts(names))
+        first = self.wire.put(sql.LOCK if wait else sql.LOCK_FREE, texts(names))
         # Each statement sees what was committed before it, so these see what the locks guard.
-        time = self.wire.put(sql.NOW)
-        rows = self._put_pairs(sql.ROWS, places)
-        replies = self._put_pairs(sql.RECALL_MANY, onces)
-        results = [self.wire.rows(result) for result in self.wire.exchange()[lock:]]
-        self._ledgers.update((name, Ledger._make(found)) for name, *found in results[0])
-        self._time(results[time - lock][0])
-        self._keep_rows(places, results[rows - lock] if places else [])
-        self._replies.update(dict.fromkeys(onces))
-        for name, key, mark, reply in results[replies - lock] if onces else []:
-            self._replies[name, key] = (mark, reply)
-        if len(self._ledgers) < len(names):
-            self._create([name for name in names if name not in self._ledgers], wait)
-        return set(self._ledgers)
+        self.wire.put(sql.NOW)
+        self._put_pairs(sql.ROWS, places)
+        self._put_pairs(sql.RECALL_MANY, onces)
+        self._asked_for = _Hold(names, places, onces, wait, first)
 
-    def _put_pairs(self, query: LiteralString, pairs: list[Place]) -> int:
-        if not pairs:
-            return 0
-        names, keys = zip(*pairs, strict=True)
-        return self.wire.put(query, texts(names), texts(keys))
+    def _put_pairs(self, query: LiteralString, pairs: list[Place]) -> None:
+        if pairs:
+            names, keys = zip(*pairs, strict=True)
+            self.wire.put(query, texts(names), texts(keys))
+
+    def take_hold(self, results: Sequence[PGresult]) -> list[str]:
+        """Keep what was found; returns the namespaces that are new, or held by others."""
+        names, places, onces, _, first = self._asked_for
+        found = iter([self.wire.rows(result) for result in results[first:]])
+        self._ledgers.update((name, Ledger._make(ledger)) for name, *ledger in next(found))
+        self._time(next(found)[0])
+        self._keep_rows(places, next(found) if places else [])
+        self._replies.update(dict.fromkeys(onces))
+        for name, key, mark, reply in next(found) if onces else []:
+            self._replies[name, key] = (mark, reply)
+        return [name for name in names if name not in self._ledgers]
+
+    def ask_created(self, names: Sequence[str]) -> None:
+        """Make rows for new namespaces. Without a row they held nothing that was to be loaded."""
+        self.wire.put(sql.CREATE_NAMESPACES, texts(names))
+
+    def take_created(self, results: Sequence[PGresult]) -> None:
+        self._ledgers.update((name, Ledger()) for (name,) in self.wire.rows(results[-1]))
+        names, places, onces, wait, _ = self._asked_for
+        left = {name for name in names if name not in self._ledgers}
+        if wait and left:  # somebody else made them at the same moment
+            self._must_wait()
+            self.hold(
+                sorted(left),
+                [place for place in places if place[0] in left],
+                [once for once in onces if once[0] in left],
+                wait,
+            )
+
+    @property
+    def held(self) -> set[str]:
+        """The namespaces that are locked."""
+        return set(self._ledgers)
 
     def _keep_rows(self, places: Iterable[Place], found: Rows) -> None:
         self._rows.update(dict.fromkeys(places))
         for name, *row in found:
             self._rows[name, row[0]] = Row._make(row)
-
-    def _create(self, names: list[str], wait: bool) -> None:
-        """Make rows for new namespaces. Without a row they held nothing that was to be loaded."""
-        made = [name for (name,) in self._all(sql.CREATE_NAMESPACES, texts(names))]
-        self._ledgers.update((name, Ledger()) for name in made)
-        if wait and len(made) < len(names):  # somebody else made them at the same moment
-            left = [name for name in names if name not in self._ledgers]
-            places = [place for place in self._rows if place[0] in left]
-            self.hold(left, places, [once for once in self._replies if once[0] in left], wait)
 
     def _time(self, found: Any) -> None:
         self.now = found[0] if self._clock is None else self._clock()
@@ -123,7 +183,12 @@ class PostgresSession:
     # -- reading -------------------------------------------------------------------------------
 
     def _all(self, query: LiteralString, *values: Value) -> Rows:
+        self._must_wait()
         return self.wire.ask(query, *values, end=self._single)
+
+    def _must_wait(self) -> None:
+        if not self._waits:
+            raise WouldWait
 
     def _one(self, query: LiteralString, *values: Value) -> Any:
         found = self._all(query, *values)

@@ -61,9 +61,10 @@ def numbers(values: Sequence[float | None]) -> str:
     """An array of numbers (None: NULL) as PostgreSQL reads it.
 
     >>> numbers([1, 0.5, None])
-    '{1,0.5,NULL}'
+    '{1, 0.5, NULL}'
     """
-    return f"{{{','.join(['NULL' if value is None else str(value) for value in values])}}}"
+    listed = str(list(values))[1:-1]  # faster than one by one: there are ten lists for each write
+    return f"{{{listed.replace('None', 'NULL')}}}"
 
 
 BEGIN: LiteralString = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -159,11 +160,14 @@ SAVE_CHUNKS: LiteralString = """INSERT INTO botwire.chunks (namespace, key, star
 REMOVE_CHUNKS: LiteralString = """DELETE FROM botwire.chunks c
     USING unnest(%s::text[], %s::text[], %s::bigint[]) AS gone (namespace, key, before)
     WHERE c.namespace = gone.namespace AND c.key = gone.key AND c.start < gone.before"""
-SAVE_LEDGERS: LiteralString = """UPDATE botwire.namespaces n SET version = new.version,
-        entries = new.entries, bytes = new.bytes, day = new.day, writes = new.writes
-    FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-        AS new (namespace, version, entries, bytes, day, writes)
-    WHERE n.namespace = new.namespace"""
+# The rows are there and locked; an UPDATE with a join may be planned to read all namespaces.
+SAVE_LEDGERS: LiteralString = """INSERT INTO botwire.namespaces
+        (namespace, version, entries, bytes, day, writes)
+    SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+        %s::bigint[])
+    ON CONFLICT (namespace) DO UPDATE SET version = excluded.version,
+    entries = excluded.entries, bytes = excluded.bytes, day = excluded.day,
+    writes = excluded.writes"""
 REMEMBER: LiteralString = """INSERT INTO botwire.replies
         (namespace, idempotency_key, fingerprint, reply, expires_at)
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::float8[])"""

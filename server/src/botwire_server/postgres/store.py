@@ -29,7 +29,7 @@ from botwire_server.postgres import sql
 from botwire_server.postgres.failures import failure, passes, unknown_outcome
 from botwire_server.postgres.migrate import migrate
 from botwire_server.postgres.pool import Pool, lock_timeout, split_url
-from botwire_server.postgres.session import ClockSetBack, PostgresSession
+from botwire_server.postgres.session import ClockSetBack, Place, PostgresSession
 from botwire_server.postgres.sweep import discards
 from botwire_server.postgres.wire import Wire
 
@@ -174,13 +174,35 @@ class PostgresStore(Store):
 
     def _read_group(self, tickets: Sequence[Ticket]) -> None:
         with self._transaction(Mode.POINT) as session:
-            places = [(t.operation.namespace, t.operation.keys[0]) for t in tickets]
-            session.load(places, small=True)
-            for ticket in tickets:
-                try:
-                    ticket.reply = self._apply_read(session, ticket.operation)
-                except Exception as error:  # its own: all rows are here, so nothing more is sent
-                    ticket.fail(error)
+            session.load(_places(tickets), small=True)
+            self._apply_reads(session, tickets)
+
+    async def read_together_soon(self, tickets: Sequence[Ticket]) -> bool:
+        wire = self.pool.take_open()
+        if wire is None:
+            return False
+        whole = False
+        try:
+            session = PostgresSession(
+                wire, self._given_clock, self._floor, single=True, waits=False
+            )
+            session.ask_rows(_places(tickets), small=True)
+            session.take_rows(await wire.exchange_soon(end=True))
+            self._floor = max(self._floor, session.now)
+            whole = True
+        except (psycopg.Error, ClockSetBack):
+            return False  # `read_together` will meet it again, and knows what to do
+        finally:
+            self.pool.give_back(wire, whole=whole)
+        self._apply_reads(session, tickets)
+        return True
+
+    def _apply_reads(self, session: PostgresSession, tickets: Sequence[Ticket]) -> None:
+        for ticket in tickets:
+            try:
+                ticket.reply = self._apply_read(session, ticket.operation)
+            except Exception as error:  # its own: all rows are here, so nothing more is sent
+                ticket.fail(error)
 
     def _apply_read(self, session: PostgresSession, operation: "Operation") -> Any:
         row = session.row(operation.namespace, operation.keys[0])
@@ -249,23 +271,61 @@ class PostgresStore(Store):
         return self._tried(lambda: self._group(tickets))
 
     def _group(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
-        names = {ticket.operation.namespace for ticket in tickets}
-        operations = [ticket.operation for ticket in tickets]
-        waited = time.monotonic() - min(ticket.since for ticket in tickets)
         with self._transaction(Mode.WRITE) as session:
-            if waited > SOME_TIME:  # in line behind others that waited for locks
-                session.wire.put(sql.LOCK_TIMEOUT, lock_timeout(waited))
-            held = session.hold(
-                sorted(names),
-                [(operation.namespace, key) for operation in operations for key in operation.keys],
-                [(t.operation.namespace, t.once.key) for t in tickets if t.once],
-                wait=len(names) == 1 and any(ticket.held_up for ticket in tickets),
-            )
+            held = session.hold(*self._wanted(session, tickets))
             self._apply(session, [t for t in tickets if t.operation.namespace in held])
-        left = [ticket for ticket in tickets if ticket.operation.namespace not in held]
-        for ticket in left:
-            ticket.held_up = True
-        return left
+        return _held_up(tickets, held)
+
+    async def commit_soon(self, tickets: Sequence[Ticket]) -> Sequence[Ticket] | None:
+        wire = self.pool.take_open()
+        if wire is None:
+            return None
+        whole, committing = False, False
+        try:
+            session = PostgresSession(
+                wire, self._given_clock, self._floor, single=False, waits=False
+            )
+            wire.put_plain(sql.BEGIN)
+            session.ask_hold(*self._wanted(session, tickets))
+            missing = session.take_hold(await wire.exchange_soon())
+            if missing:
+                session.ask_created(missing)
+                session.take_created(await wire.exchange_soon())
+            held = session.held
+            self._apply(session, [t for t in tickets if t.operation.namespace in held])
+            self._floor = max(self._floor, session.now)
+            session.send()
+            wire.put_plain(sql.COMMIT)
+            committing = True
+            await wire.exchange_soon(end=True)
+            whole = True
+        except Exception:
+            if committing and wire.lost:
+                for ticket in tickets:
+                    ticket.fail(unknown_outcome(self.place))
+                return ()
+            whole = not wire.lost and await wire.undo_soon()
+            return None  # `commit` will meet it again, and knows what to do
+        finally:
+            self.pool.give_back(wire, whole=whole)
+        for ticket in tickets:
+            ticket.done = ticket.operation.namespace in held
+        return _held_up(tickets, held)
+
+    def _wanted(
+        self, session: PostgresSession, tickets: Sequence[Ticket]
+    ) -> tuple[list[str], list[Place], list[Place], bool]:
+        """What to hold for these tickets, in the order of `PostgresSession.hold`."""
+        waited = time.monotonic() - min(ticket.since for ticket in tickets)
+        if waited > SOME_TIME:  # in line behind others that waited for locks
+            session.wire.put(sql.LOCK_TIMEOUT, lock_timeout(waited))
+        names = sorted({ticket.operation.namespace for ticket in tickets})
+        return (
+            names,
+            [(t.operation.namespace, key) for t in tickets for key in t.operation.keys],
+            [(t.operation.namespace, t.once.key) for t in tickets if t.once],
+            len(names) == 1 and any(ticket.held_up for ticket in tickets),
+        )
 
     # -- sweeping ------------------------------------------------------------------------------
 
@@ -313,3 +373,14 @@ class PostgresStore(Store):
         if child:
             self.pool.after_fork()
             self._begin_line()
+
+
+def _places(tickets: Sequence[Ticket]) -> list[Place]:
+    return [(ticket.operation.namespace, ticket.operation.keys[0]) for ticket in tickets]
+
+
+def _held_up(tickets: Sequence[Ticket], held: set[str]) -> list[Ticket]:
+    left = [ticket for ticket in tickets if ticket.operation.namespace not in held]
+    for ticket in left:
+        ticket.held_up = True
+    return left

@@ -7,14 +7,17 @@ once. Values travel as text; results are read by psycopg's own loaders.
 """
 
 from collections.abc import Generator
-from typing import Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
-from psycopg import Connection, errors
+from psycopg import errors
 from psycopg.adapt import Transformer
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
+
+if TYPE_CHECKING:
+    from botwire_server.postgres.pool import BoundedConnection
 
 __all__ = ["Wire"]
 
@@ -25,7 +28,7 @@ Rows = list[tuple[Any, ...]]
 class Wire:
     """A connection as the store uses it. Not to be used by two threads at a time."""
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: "BoundedConnection") -> None:
         self.connection = connection
         self._pgconn = connection.pgconn
         self._pgconn.enter_pipeline_mode()
@@ -58,6 +61,16 @@ class Wire:
             psycopg.Error: what the first statement that failed met; nothing after it has happened,
                 and the connection is of no more use.
         """
+        results, kept = self._begin(end)
+        return _kept(self.connection.wait(results), kept)
+
+    async def exchange_soon(self, *, end: bool = False) -> list[PGresult]:
+        """As `exchange`, for an event loop: it does other things until the results are there."""
+        results, kept = self._begin(end)
+        return _kept(await self.connection.wait_soon(results), kept)
+
+    def _begin(self, end: bool) -> tuple[Generator[Wait, Ready | int, list[PGresult]], list[bool]]:
+        """Hand all that is queued to libpq: what sends it and gathers results, and which count."""
         queue, self._queue = self._queue, []
         kept: list[bool] = []  # whether it is the result of a statement (or of its preparation)
         for query, values in queue:
@@ -75,8 +88,7 @@ class Wire:
             self._pgconn.pipeline_sync()
         else:
             self._pgconn.send_flush_request()
-        results = self.connection.wait(self._results(len(kept) + end))
-        return [result for result, wanted in zip(results, kept, strict=False) if wanted]
+        return self._results(len(kept) + end), kept
 
     def _results(self, count: int) -> Generator[Wait, Ready | int, list[PGresult]]:
         pgconn = self._pgconn
@@ -106,17 +118,33 @@ class Wire:
 
     def undo(self) -> bool:
         """Roll back; False when the connection cannot be used any more."""
-        self._queue.clear()
-        self.put_plain("ROLLBACK")
+        self._put_rollback()
         try:
             self.exchange(end=True)
         except psycopg.Error:
             return False
         return True
 
+    async def undo_soon(self) -> bool:
+        """As `undo`, for an event loop."""
+        self._put_rollback()
+        try:
+            await self.exchange_soon(end=True)
+        except psycopg.Error:
+            return False
+        return True
+
+    def _put_rollback(self) -> None:
+        self._queue.clear()
+        self.put_plain("ROLLBACK")
+
     def close(self) -> None:
         """End the connection."""
         self.connection.close()
+
+
+def _kept(results: list[PGresult], kept: list[bool]) -> list[PGresult]:
+    return [result for result, wanted in zip(results, kept, strict=False) if wanted]
 
 
 def _numbered(query: LiteralString) -> bytes:

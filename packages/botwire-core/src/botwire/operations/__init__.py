@@ -87,6 +87,8 @@ OPERATIONS: dict[str, type[Operation]] = {
     )
 }
 
+_FIELDS = {name: {field.name for field in fields(kind)} for name, kind in OPERATIONS.items()}
+
 WIRE_DEPTH = MAX_DEPTH + 4  # a value may be as deep as ever inside {"operations":[{"values":{"k":
 
 
@@ -110,7 +112,7 @@ def _parse(name: str, given: Mapping[str, Json], **known: str) -> Operation:
     if kind is Batch:
         raise InvalidRequest("a batch cannot hold a batch", hint="List its operations directly.")
     values: dict[str, Any] = {**known}
-    allowed = {field.name for field in fields(kind)}
+    allowed = _FIELDS[name]
     for field, value in given.items():
         if field not in allowed or field in known:
             raise InvalidRequest(

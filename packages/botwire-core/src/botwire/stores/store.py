@@ -164,6 +164,10 @@ class Store(ABC):
         """Apply operations on one key each; what one of them meets becomes its ticket's error."""
         raise NotImplementedError
 
+    async def read_together_soon(self, tickets: Sequence[Ticket]) -> bool:
+        """As `read_together`, without holding up the event loop; False: it did nothing."""
+        return False
+
     def space(self, session: Session, namespace: str, mode: Mode) -> Space:
         return Space(session, namespace, mode, self.clock(), self.limits)
 
@@ -221,6 +225,10 @@ class Store(ABC):
         with self.session(Mode.WRITE) as session:
             self._apply(session, tickets)
         return ()
+
+    async def commit_soon(self, tickets: Sequence[Ticket]) -> Sequence[Ticket] | None:
+        """As `commit`, without holding up the event loop; None: it did nothing."""
+        return None
 
     def begin(self, tickets: Sequence[Ticket]) -> Callable[[], None] | None:
         """Apply these writes here and now; returns what makes them durable, None if others write.
