@@ -24,17 +24,6 @@ from botwire_server.postgres import PostgresStore, pool
 pytestmark = pytest.mark.postgres
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[PostgresServer]:
-    """A PostgreSQL server that only these tests use: they stop it, and worse."""
-    try:
-        server = PostgresServer()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    with server:
-        yield server
-
-
 @pytest.fixture
 def database(own: PostgresServer) -> str:
     return own.database()
@@ -52,12 +41,6 @@ def memory(store: PostgresStore) -> Memory:
     memory = Memory("test", store=store)
     memory.set("k", 1)
     return memory
-
-
-@pytest.fixture
-def proxy(own: PostgresServer) -> Iterator[Proxy]:
-    with Proxy(own.socket) as proxy:
-        yield proxy
 
 
 def through(proxy: Proxy, database: str) -> str:
