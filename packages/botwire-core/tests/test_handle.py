@@ -193,6 +193,19 @@ assert memory.get("k") == 1
 """
 
 
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///:memory:", "sqlite://"])
+def test_memory_of_the_process_alone_is_one_for_all_and_outlives_every_handle(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Memory("one for all", url=url) as first:
+        first.set("k", 1)
+    assert Memory("one for all", url=url).get("k") == 1
+    assert Memory("one for all", url=url, timeout=5).get("k") == 1
+    assert Memory("one for all", url=url, api_key="key").get("k") == 1
+    monkeypatch.setenv("BOTWIRE_API_KEY", "another")
+    assert Memory("one for all", url=url).get("k") == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_memory_of_the_process_alone_is_copied_by_a_fork() -> None:
     subprocess.run([sys.executable, "-c", CHILD_OF_PROCESS_MEMORY], check=True, timeout=60)

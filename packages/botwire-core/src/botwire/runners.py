@@ -26,8 +26,11 @@ __all__ = [
     "connect",
     "default_url",
     "drop",
+    "is_server",
+    "open_store",
     "public_url",
     "release",
+    "sqlite_path",
 ]
 
 HOSTED = "https://botwire.dev"
@@ -104,12 +107,16 @@ def public_url(url: str) -> str:
 
 
 def _open(url: str, api_key: str | None, timeout: float) -> Connection:
-    scheme, found, _ = url.partition("://")
-    if found and scheme in ("http", "https"):
+    if is_server(url):
         from botwire.http import HttpConnection
 
         return HttpConnection(url, api_key, timeout)
     return LocalConnection(open_store(url), url)
+
+
+def is_server(url: str) -> bool:
+    """Whether a URL names a server, which is reached over HTTP."""
+    return url.startswith(("http://", "https://"))
 
 
 def open_store(url: str, **options: Any) -> Store:
@@ -118,11 +125,11 @@ def open_store(url: str, **options: Any) -> Store:
     >>> open_store("memory://").namespaces()
     []
     """
-    scheme, found, rest = url.partition("://")
+    scheme, found, _ = url.partition("://")
     if found and scheme == "sqlite":
         from botwire.stores.sqlite import SQLiteStore
 
-        return SQLiteStore(_sqlite_path(rest), **options)
+        return SQLiteStore(sqlite_path(url), **options)
     if found and scheme == "memory":
         from botwire.stores.sqlite import SQLiteStore
 
@@ -135,8 +142,15 @@ def open_store(url: str, **options: Any) -> Store:
     )
 
 
-def _sqlite_path(rest: str) -> str | None:
-    """`/memory.db` is beside the process, `//var/memory.db` is absolute (as in SQLAlchemy)."""
+def sqlite_path(url: str) -> str | None:
+    """The file a `sqlite:` URL names; None: none, it is memory of the process alone.
+
+    `/memory.db` is beside the process, `//var/memory.db` is absolute (as in SQLAlchemy).
+
+    >>> sqlite_path("sqlite:///memory.db")
+    'memory.db'
+    """
+    rest = url.removeprefix("sqlite://")
     if rest in ("", "/", "/:memory:"):
         return None
     if not rest.startswith("/"):
@@ -167,7 +181,8 @@ class _Table:
         watch(self)
 
     def take(self, url: str, api_key: str | None, timeout: float) -> Connection:
-        key = (url, api_key, timeout)
+        # Key and timeout are for servers; a store is the same one whatever else a handle was given.
+        key = (url, api_key, timeout) if is_server(url) else (url, None, 0.0)
         with self._lock:
             connection = self._shared.get(key)
             if connection is None:
@@ -178,7 +193,7 @@ class _Table:
     def give_back(self, connection: Connection) -> bool:
         with self._lock:
             self._users[connection] -= 1
-            if self._users[connection] > 0 or connection.url.startswith("memory:"):
+            if self._users[connection] > 0 or _ends_with_the_process(connection.url):
                 return False
             del self._users[connection]
             for key in [key for key, value in self._shared.items() if value is connection]:
@@ -190,6 +205,10 @@ class _Table:
 
     def after_fork(self, child: bool) -> None:
         self._lock.release()
+
+
+def _ends_with_the_process(url: str) -> bool:
+    return url.startswith("memory:") or (url.startswith("sqlite:") and sqlite_path(url) is None)
 
 
 _table = _Table()
