@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from botwire import AsyncMemory, Memory
 from botwire.errors import InvalidRequest
+from botwire.runners import public_url
 from botwire.stores.sqlite import SQLiteStore
 
 
@@ -107,6 +109,62 @@ def test_an_api_key_never_leaves_the_process_or_shows(monkeypatch: pytest.Monkey
     for text in (repr(memory), pickle.dumps(memory).decode("latin-1")):
         assert "secret-key" not in text
     assert "geheim" not in repr(memory)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://me:geheim@host/base", "https://:geheim@host", "postgresql://me:geheim@/db"),
+        *("https://me:ge/heim@host", "https://me:ge#heim@host", "https://me:ge?heim@host:80"),
+        *("https://me:ge@heim@host", "https://me:ge[heim@host", "https://me:1/geheim@host"),
+        *(
+            "postgresql://host/db?user=me&password=geheim",
+            "postgresql:///db?sslpassword=geheim&a=b",
+        ),
+    ],
+)
+def test_no_message_shows_the_password_of_an_address(url: str) -> None:
+    memory = Memory("agent", url=url)
+    assert "heim" not in repr(memory)
+    assert "heim" not in repr(memory.to_async())
+    with pytest.raises(InvalidRequest) as refused:
+        Memory("agent", url=url.replace("https", "htps").replace("postgresql", "mysql")).get("k")
+    assert "heim" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://host/base", "http://localhost:8000", "sqlite:///a:b@c.db", "memory://"),
+        *("postgresql://me@host:5432/db?sslmode=require", "sqlite:////var/user:1@host/memory.db"),
+    ],
+)
+def test_an_address_without_a_password_is_shown_as_it_is(url: str) -> None:
+    assert public_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://localhost:port", "http://localhost:99999", "http://[::1", "http://", "http:///x"),
+        *("https://me:ge/heim@localhost", "https://me:ge#heim@localhost"),
+    ],
+)
+def test_an_address_of_no_server_is_refused_before_anything_is_sent(url: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        Memory("agent", url=url).get("k")
+    report = "".join(traceback.format_exception(refused.value))
+    assert "no address of a server" in report
+    assert "%2F" in refused.value.hint
+    assert "heim" not in report
+
+
+@pytest.mark.parametrize("api_key", ["geheim\n", " geheim", "geh\0eim", "gehéim", "geheim\r\nx: y"])
+def test_an_api_key_that_cannot_be_sent_is_refused_without_showing_it(api_key: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        Memory("agent", url="http://127.0.0.1:9", api_key=api_key, timeout=1).get("k")
+    assert "API key" in str(refused.value)
+    assert "eim" not in str(refused.value)
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), "5", None])

@@ -7,11 +7,12 @@
 
 import atexit
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from botwire.errors import InvalidRequest
 from botwire.forks import watch
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 HOSTED = "https://botwire.dev"
+_password = re.compile(r"^([a-z]+://[^:@/?#]*:).*@", re.DOTALL)
+_password_parameter = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 
 class Connection(Protocol):
@@ -94,16 +97,17 @@ def default_url() -> str:
 
 
 def public_url(url: str) -> str:
-    """The URL without a password, for messages.
+    """The URL without passwords, for messages.
+
+    It is not taken apart as a URL: the one in a message is often wrong just because its password
+    holds a `/`, `#` or `@`. What might belong to the password is left out.
 
     >>> public_url("https://me:secret@example.com/base")
     'https://me:***@example.com/base'
+    >>> public_url("postgresql://db.example.com/agents?password=secret&sslmode=require")
+    'postgresql://db.example.com/agents?password=***&sslmode=require'
     """
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
+    return _password_parameter.sub(r"\1***", _password.sub(r"\1***@", url))
 
 
 def _open(url: str, api_key: str | None, timeout: float) -> Connection:
