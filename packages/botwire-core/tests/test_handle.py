@@ -2,17 +2,20 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from botwire import AsyncMemory, Memory
+from botwire import AsyncMemory, Memory, runners
 from botwire.errors import InvalidRequest
 from botwire.runners import public_url
 from botwire.stores.sqlite import SQLiteStore
@@ -267,6 +270,75 @@ def test_memory_of_the_process_alone_is_one_for_all_and_outlives_every_handle(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_memory_of_the_process_alone_is_copied_by_a_fork() -> None:
     subprocess.run([sys.executable, "-c", CHILD_OF_PROCESS_MEMORY], check=True, timeout=60)
+
+
+FORKS_AMONG_THREADS = """
+import os, sys, threading
+from botwire import Memory
+from botwire.stores.sqlite import SQLiteStore
+
+sys.setswitchinterval(1e-5)
+sys.unraisablehook = lambda met: os._exit(2)  # what a fork could not lay to rest
+url, over = f"sqlite:///{sys.argv[1]}/memory.db", threading.Event()
+memory = Memory("agent", url=url)
+memory.set("k", list(range(1000)))
+
+def work(step):
+    while not over.is_set():
+        step()
+
+def fork():
+    for _ in range(50):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if memory.get("k") and Memory("child", url=url).set("k", 1) else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+
+steps = {
+    "open": lambda: SQLiteStore(None),
+    "read": lambda: memory.get_many(["k"]),
+    "open and read": lambda: Memory("agent", url=url).get("k"),
+}
+workers = [threading.Thread(target=work, args=(steps[name],)) for name in sys.argv[2:]]
+forking = [threading.Thread(target=fork) for _ in range(2)]
+for thread in [*workers, *forking]:
+    thread.start()
+for thread in forking:
+    thread.join()
+over.set()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("steps", [("open", "open"), ("read", "read"), ("open and read", "read")])
+def test_a_fork_among_threads_leaves_child_and_parent_usable(
+    steps: tuple[str, ...], tmp_path: Path
+) -> None:
+    arguments = [sys.executable, "-c", FORKS_AMONG_THREADS, str(tmp_path), *steps]
+    with subprocess.Popen(arguments, start_new_session=True) as process:
+        try:
+            assert process.wait(60) == 0
+        finally:  # with children that hang
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+class TakenByOthers(deque[runners.Connection]):
+    """Between a look at it and a take from it another thread took everything."""
+
+    def __bool__(self) -> bool:
+        found = len(self) > 0
+        self.clear()
+        return found
+
+
+def test_threads_that_give_dropped_memories_back_at_once_meet_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runners, "_dropped", TakenByOthers())
+    Memory("agent", url="memory://").get("k")
+    gc.collect()
+    assert Memory("agent", url="memory://").get("k") is None
 
 
 COLLECTED_WHILE_CONNECTING = """

@@ -244,6 +244,9 @@ def drop(connection: Connection) -> None:
 def close_dropped() -> None:
     """Give back what dropped handles held."""
     while _dropped:
-        connection = _dropped.popleft()
+        try:
+            connection = _dropped.popleft()
+        except IndexError:  # another thread was quicker
+            return
         if release(connection):
             connection.close()
