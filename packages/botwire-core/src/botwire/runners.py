@@ -27,6 +27,7 @@ __all__ = [
     "connect",
     "default_url",
     "drop",
+    "holds_password",
     "is_server",
     "open_store",
     "public_url",
@@ -108,6 +109,15 @@ def public_url(url: str) -> str:
     'postgresql://db.example.com/agents?password=***&sslmode=require'
     """
     return _password_parameter.sub(r"\1***", _password.sub(r"\1***@", url))
+
+
+def holds_password(url: str) -> bool:
+    """Whether a URL must not be written down as it is.
+
+    >>> holds_password("postgresql:///agents?password=secret"), holds_password("memory://")
+    (True, False)
+    """
+    return public_url(url) != url
 
 
 def _open(url: str, api_key: str | None, timeout: float) -> Connection:
