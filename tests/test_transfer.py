@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from botwire import Memory
 from botwire.cli import main
 from botwire.errors import Conflict, InvalidRequest
+from botwire.operations import parse
 from botwire.transfer import backup, copy, export_lines, import_lines
 from botwire.transfer import homes as transfer_homes
 from botwire.transfer.homes import Home, open_home
@@ -253,6 +255,98 @@ def test_a_damaged_file_is_noticed(damage: str, new_url: Any) -> None:
             list(import_lines(lines, goal))
 
 
+WRONG_FIELDS: dict[str, Any] = {
+    "version": ["x", -5, 0, 2**63, 1.5, None, True],
+    "created_at": ["x", None, 1e300, True],
+    "updated_at": ["x", None, -1e300],
+    "key": ["", "a\0b", "k" * 600, "\ud800", 1],
+    "ttl": ["x", -5, 1e300, 10],
+    "expires_at": ["x", 1e300, 2e9],
+    "sliding": [1, "x", True],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field in WRONG_FIELDS for value in WRONG_FIELDS[field]]
+)
+def test_a_field_that_no_export_writes_is_refused_with_its_line(
+    field: str, value: Any, new_url: Any
+) -> None:
+    there = new_url("sqlite")
+    line = {
+        "namespace": "a",
+        "key": "k",
+        "value": 1,
+        "version": 1,
+        "created_at": 1,
+        "updated_at": 1,
+    }
+    with homes(there) as (goal,), pytest.raises(InvalidRequest, match="line 2: "):
+        list(import_lines(["", json.dumps(line | {field: value})], goal))
+    with Memory("a", url=there) as memory:
+        assert list(memory.entries()) == []
+        assert memory.set("k", 1) == 1
+
+
+@pytest.mark.parametrize(
+    "end", [{"version": "x"}, {"version": 2**63}, {"version": None}, {"entries": None}, {}]
+)
+def test_an_end_that_no_export_writes_is_refused_with_its_line(
+    end: dict[str, Any], new_url: Any
+) -> None:
+    here, there = new_url("sqlite"), new_url("sqlite")
+    with Memory("a", url=here) as memory:
+        memory.set("k", 1)
+    with homes(here, there) as (source, goal):
+        line, last = export_lines(source)
+        found = json.loads(last) | end if end else {"namespace": "a", "sha256": "x"}
+        with pytest.raises(InvalidRequest, match="line 2: "):
+            list(import_lines([line, json.dumps(found)], goal))
+
+
+def test_values_with_line_breaks_between_their_parts_are_exported_on_one_line(
+    tmp_path: Path, new_url: Any
+) -> None:
+    here, there = new_url("sqlite"), new_url("sqlite")
+    with Memory("a", url=here) as memory:
+        pretty = '{\n  "plan": [\r\n1,\t2],\r "text": "a\\nb"\n}'
+        memory.run(parse("set", f'{{"namespace":"a","key":"k","value":{pretty}}}'))
+        memory.run(parse("append", '{"namespace":"a","key":"list","items":[[\n1]]}'))
+        memory.append("list", *["x" * 3000] * 3)
+        memory.append("list", 2)
+    lines = tmp_path / "lines.jsonl"
+    assert main(["export", "--url", here, str(lines)]) == 0
+    assert main(["import", "--url", there, str(lines)]) == 0
+    with Memory("a", url=here) as source, Memory("a", url=there) as target:
+        assert dict(target.items()) == dict(source.items())
+        assert target.get("k") == {"plan": [1, 2], "text": "a\nb"}
+
+
+def test_an_import_takes_what_expired_meanwhile_for_missing(new_url: Any) -> None:
+    here = new_url("sqlite")
+    with Memory("a", url=here) as memory, homes(here) as (home,):
+        memory.set("k", "exported")
+        lines = list(export_lines(home))
+        memory.set("k", "for a moment", ttl=0.001)
+        while memory.exists("k"):
+            time.sleep(0.001)
+        list(import_lines(lines, home))
+        assert memory.get("k") == "exported"
+        assert memory.set("k", "next") > 2
+        assert memory.usage().entries == 1
+
+
+def test_large_values_are_imported_into_a_server_in_parts(new_url: Any) -> None:
+    here, there, name = new_url("sqlite"), new_url("server"), f"large {uuid4()}"
+    with Memory(name, url=here) as memory:
+        for number in range(36):
+            memory.set(f"k{number}", "x" * 1_000_000)
+    with homes(here, there) as (source, goal):
+        assert list(import_lines(export_lines(source), goal)) == [(name, 36)]
+    with Memory(name, url=there) as memory:
+        memory.clear()
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -345,7 +439,42 @@ def test_a_backup_overwrites_nothing_and_wants_a_file(tmp_path: Path, new_url: A
         backup("http://127.0.0.1:9", tmp_path / "other.db")
 
 
+def test_a_backup_that_cannot_be_made_says_why_and_spoils_no_other(
+    tmp_path: Path, new_url: Any
+) -> None:
+    url = new_url("sqlite")
+    with Memory("a", url=url) as memory:
+        memory.set("k", 1)
+    with pytest.raises(InvalidRequest, match="cannot be made: No such file or directory"):
+        backup(url, tmp_path / "missing" / "backup.db")
+    others = tmp_path / "backup.db.part"
+    others.write_bytes(b"another backup is writing here")
+    with pytest.raises(InvalidRequest, match="another backup") as refused:
+        backup(url, tmp_path / "backup.db")
+    assert str(others) in str(refused.value)
+    assert others.read_bytes() == b"another backup is writing here"
+
+
 # -- the command line ------------------------------------------------------------------------------
+
+
+def test_an_export_that_fails_leaves_the_one_before_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, lines = f"sqlite:///{tmp_path}/a.db", tmp_path / "lines.jsonl"
+    with Memory("a", url=here) as memory:
+        memory.set("k", 1)
+    assert main(["export", "--url", here, str(lines)]) == 0
+    before = lines.read_text()
+    (tmp_path / "spoilt.db").write_text("no memory " * 99)
+    assert main(["export", "--url", f"sqlite:///{tmp_path}/spoilt.db", str(lines)]) == 7
+    assert "unavailable" in capsys.readouterr().err
+    assert lines.read_text() == before
+    assert sorted(path.name for path in tmp_path.glob("lines*")) == ["lines.jsonl"]
+    assert main(["import", "--url", f"sqlite:///{tmp_path}/spoilt.db", str(lines)]) == 7
+    assert main(["export", "--url", here, str(tmp_path / "missing" / "lines.jsonl")]) == 2
+    assert main(["export", "--url", here, "/dev/null"]) == 0
+    assert not Path("/dev/null").is_file()
 
 
 def test_the_commands_do_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

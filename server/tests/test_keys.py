@@ -3,6 +3,7 @@
 import json
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ from botwire import BotWireError, Memory
 from botwire.errors import Forbidden, InvalidRequest, Unauthorized
 from botwire.testing import ServerProcess
 from botwire_server import keys
+from botwire_server.keys import KeyFile
 from botwire_server.settings import Settings
 
 
@@ -111,6 +113,57 @@ def _until(condition: object) -> bool:
             pass
         time.sleep(0.05)
     return False
+
+
+def test_keys_that_are_made_and_revoked_at_once_are_all_kept_and_all_gone(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    old = [keys.create(file)[0] for _ in range(10)]
+    with ThreadPoolExecutor(4) as threads:
+        made = [threads.submit(keys.create, file) for _ in range(20)]
+        for gone in [threads.submit(keys.revoke, file, key.id) for key in old]:
+            gone.result()
+        ids = {future.result()[0].id for future in made}
+    assert {key.id for key in keys.load(file)} == ids
+
+
+def test_a_file_that_is_spoilt_while_it_is_used_is_logged_and_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "keys.json"
+    secret = keys.create(file)[1]
+    with ServerProcess("memory://", api_keys=file) as server:
+        with server.memory("agent", api_key=secret) as memory:
+            memory.set("k", 1)
+            file.write_text('{"keys": [')
+            spoilt = "the API keys stay as they were"
+            assert _until(
+                lambda: memory.get("k") == 1 and spoilt in [line["message"] for line in server.log]
+            )
+            assert memory.get("k") == 1
+            file.unlink()
+            other = keys.create(file)[1]
+        with server.memory("agent", api_key=other) as memory:
+            assert _until(lambda: memory.get("k") == 1)
+
+
+@pytest.mark.parametrize("spoil", [b"geheim\xff", b"[]", b'{"keys": [{"geheim": 1}]}', b"geheim"])
+def test_a_file_of_something_else_is_refused_without_showing_what_it_holds(
+    tmp_path: Path, spoil: bytes
+) -> None:
+    file = tmp_path / "keys.json"
+    file.write_bytes(spoil)
+    for use in (keys.load, keys.create, KeyFile):
+        with pytest.raises(InvalidRequest, match="is no file of API keys") as refused:
+            use(file)
+        assert "geheim\\xff" not in str(refused.value)
+    assert file.read_bytes() == spoil
+
+
+def test_a_file_that_cannot_be_made_or_read_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="cannot be changed"):
+        keys.create(tmp_path / "missing" / "keys.json")
+    with pytest.raises(InvalidRequest, match="cannot be read: Is a directory"):
+        keys.load(tmp_path)
 
 
 def test_the_file_holds_no_keys_and_is_private(file: Path, secrets: dict[str, str]) -> None:

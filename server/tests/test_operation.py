@@ -88,6 +88,12 @@ def test_a_port_in_use_is_said_in_words(tmp_path: Path) -> None:
             serve(Settings(url=f"sqlite:///{tmp_path / 'x.db'}", port=port))
 
 
+@pytest.mark.parametrize("port", [-1, 65536, 99999])
+def test_a_port_that_is_none_is_refused(port: int) -> None:
+    with pytest.raises(InvalidRequest, match=f"there is no port {port}"):
+        Settings(port=port)
+
+
 def test_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTWIRE_SERVE_PORT", "9000")
     monkeypatch.setenv("BOTWIRE_SERVE_FREE_TIER", "1")

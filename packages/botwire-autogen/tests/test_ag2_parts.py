@@ -76,6 +76,19 @@ async def test_a_lock_that_expired_is_free_and_its_old_holder_does_not_take_it_a
     assert not await BotWireLock(memory, wait=0).acquire("report")
 
 
+async def test_one_that_expired_is_not_taken_from_another_task_either(
+    memory: AsyncMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = BotWireLock(memory)
+    assert await shared.acquire("report", ttl=0.02)
+    assert await shared.acquire("report")  # by another task, once the first one's time ran out
+    await shared.release("report")  # by the first
+    assert "'report' had expired" in caplog.text
+    assert not await BotWireLock(memory, wait=0).acquire("report")
+    await shared.release("report")
+    assert await BotWireLock(memory, wait=0).acquire("report")
+
+
 COUNTING = """
 import asyncio, sys
 from botwire import AsyncMemory

@@ -129,9 +129,14 @@ def test_the_key_of_another_server_is_never_sent_instead(monkeypatch: pytest.Mon
     BotWireMemory("ada", api_key_env="ADAS_KEY", url="memory://")  # which needs no key
 
 
+@pytest.mark.parametrize(
+    "url", [f"https://me:{SECRET}@example.com", f"postgresql://host/db?password={SECRET}"]
+)
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_a_url_with_a_password_is_never_dumped(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PLACE, "url", f"https://me:{SECRET}@example.com")
+def test_a_url_with_a_password_is_never_dumped(
+    name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PLACE, "url", url)
     component = COMPONENTS[name][1]()
     with pytest.raises(ValueError, match="BOTWIRE_URL") as refused:
         component.dump_component()

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botwire import AsyncMemory, Conflict
+from botwire.errors import TooLarge
 from botwire.stores.base import Limits
 from botwire.stores.sqlite import SQLiteStore
 from botwire_autogen import BotWireChatCompletionContext, longlist
@@ -102,6 +103,23 @@ async def test_a_change_on_old_knowledge_is_refused_whatever_the_length(
             await change(["c" * 50] * 3, version)
     assert await memory.list_keys() == keys  # what was refused left nothing behind
     assert (await one.read())[0] == ["a" * 50, "b"]
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+async def test_an_item_finds_room_as_long_as_it_fits_into_a_value_itself(
+    conditional: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(longlist, "LARGE", 400)
+    memory = AsyncMemory("lists", store=SQLiteStore(None, Limits(value_bytes=1000)))
+    long = LongList(memory, "key")
+    version = await long.append(["a" * 300], 0)
+    version = await long.append(["b" * 900], version if conditional else None)
+    assert (await LongList(memory, "key").read()) == (["a" * 300, "b" * 900], version)
+    keys = await memory.list_keys()
+    with pytest.raises(TooLarge):
+        await long.append(["c" * 1000], version if conditional else None)
+    assert await memory.list_keys() == keys
+    assert (await long.read()) == (["a" * 300, "b" * 900], version)
 
 
 async def test_a_part_lives_as_long_as_its_list(memory: AsyncMemory) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from botwire import cli
+from botwire import Memory, cli
+from botwire.jsontext import decode, members
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -111,6 +113,64 @@ def test_every_command_speaks_json(run: Run) -> None:
     code, _, err = run("get", "none", "--json")
     assert (code, json.loads(err)["code"]) == (3, "BW-404-key")
     assert json.loads(run("delete", "k", "--json")[1])["deleted"] is True
+
+
+AWKWARD = {
+    "half a pair": "\ud800x",
+    "huge": 10**5000,
+    "emoji": "😀",
+    "deep": [["é", {"\ud800": 1}]],
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+@pytest.mark.parametrize("key", AWKWARD)
+def test_any_value_is_printed_or_it_is_said_how(encoding: str, key: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/memory.db"
+    with Memory("default", url=url) as memory:
+        memory.set(key, AWKWARD[key])
+
+    def printed(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "botwire.cli", "get", key, "--url", url, *options]
+        environment = os.environ | {"PYTHONIOENCODING": encoding}
+        return subprocess.run(
+            command, env=environment, capture_output=True, encoding=encoding, check=False
+        )
+
+    asked = printed("--json")
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert members(asked.stdout)["key"] == f'"{key}"'
+    assert decode(members(asked.stdout)["value"]) == AWKWARD[key]
+    plain = printed()
+    if plain.returncode:
+        assert "With --json they are printed as escapes." in plain.stderr
+        assert "Traceback" not in plain.stderr
+    else:
+        value = plain.stdout.removesuffix("\n")
+        assert (value if isinstance(AWKWARD[key], str) else decode(value)) == AWKWARD[key]
+
+
+def test_a_lost_race_is_told_with_the_current_value_as_json(run: Run) -> None:
+    run("set", "k", '{"a": 1}')
+    err = run("set", "k", "2", "--if-version", "9", "--json")[2]
+    assert json.loads(err)["current_value"] == {"a": 1}
+
+
+def test_input_that_is_no_text_is_said_to_be_none(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
+    code, _, err = run("set", "k", "-")
+    assert (code, "cannot read '-'" in err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["a%20b/memory.db", "a#b.db", "a?b.db"])
+def test_doctor_looks_where_a_memory_with_that_address_is(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/{name}"
+    run("set", "k", "1", "--url", url)
+    assert "1 keys" in run("doctor", "--url", url)[1]
 
 
 def test_usage_tells_what_there_is(run: Run) -> None:

@@ -2,17 +2,22 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
+import traceback
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from botwire import AsyncMemory, Memory
+from botwire import AsyncMemory, Memory, runners
 from botwire.errors import InvalidRequest
+from botwire.runners import public_url
 from botwire.stores.sqlite import SQLiteStore
 
 
@@ -109,6 +114,62 @@ def test_an_api_key_never_leaves_the_process_or_shows(monkeypatch: pytest.Monkey
     assert "geheim" not in repr(memory)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://me:geheim@host/base", "https://:geheim@host", "postgresql://me:geheim@/db"),
+        *("https://me:ge/heim@host", "https://me:ge#heim@host", "https://me:ge?heim@host:80"),
+        *("https://me:ge@heim@host", "https://me:ge[heim@host", "https://me:1/geheim@host"),
+        *(
+            "postgresql://host/db?user=me&password=geheim",
+            "postgresql:///db?sslpassword=geheim&a=b",
+        ),
+    ],
+)
+def test_no_message_shows_the_password_of_an_address(url: str) -> None:
+    memory = Memory("agent", url=url)
+    assert "heim" not in repr(memory)
+    assert "heim" not in repr(memory.to_async())
+    with pytest.raises(InvalidRequest) as refused:
+        Memory("agent", url=url.replace("https", "htps").replace("postgresql", "mysql")).get("k")
+    assert "heim" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://host/base", "http://localhost:8000", "sqlite:///a:b@c.db", "memory://"),
+        *("postgresql://me@host:5432/db?sslmode=require", "sqlite:////var/user:1@host/memory.db"),
+    ],
+)
+def test_an_address_without_a_password_is_shown_as_it_is(url: str) -> None:
+    assert public_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://localhost:port", "http://localhost:99999", "http://[::1", "http://", "http:///x"),
+        *("https://me:ge/heim@localhost", "https://me:ge#heim@localhost"),
+    ],
+)
+def test_an_address_of_no_server_is_refused_before_anything_is_sent(url: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        Memory("agent", url=url).get("k")
+    report = "".join(traceback.format_exception(refused.value))
+    assert "no address of a server" in report
+    assert "%2F" in refused.value.hint
+    assert "heim" not in report
+
+
+@pytest.mark.parametrize("api_key", ["geheim\n", " geheim", "geh\0eim", "gehéim", "geheim\r\nx: y"])
+def test_an_api_key_that_cannot_be_sent_is_refused_without_showing_it(api_key: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        Memory("agent", url="http://127.0.0.1:9", api_key=api_key, timeout=1).get("k")
+    assert "API key" in str(refused.value)
+    assert "eim" not in str(refused.value)
+
+
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), "5", None])
 def test_what_is_no_timeout_is_refused(timeout) -> None:
     with pytest.raises(InvalidRequest, match="timeout"):
@@ -193,9 +254,91 @@ assert memory.get("k") == 1
 """
 
 
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///:memory:", "sqlite://"])
+def test_memory_of_the_process_alone_is_one_for_all_and_outlives_every_handle(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Memory("one for all", url=url) as first:
+        first.set("k", 1)
+    assert Memory("one for all", url=url).get("k") == 1
+    assert Memory("one for all", url=url, timeout=5).get("k") == 1
+    assert Memory("one for all", url=url, api_key="key").get("k") == 1
+    monkeypatch.setenv("BOTWIRE_API_KEY", "another")
+    assert Memory("one for all", url=url).get("k") == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_memory_of_the_process_alone_is_copied_by_a_fork() -> None:
     subprocess.run([sys.executable, "-c", CHILD_OF_PROCESS_MEMORY], check=True, timeout=60)
+
+
+FORKS_AMONG_THREADS = """
+import os, sys, threading
+from botwire import Memory
+from botwire.stores.sqlite import SQLiteStore
+
+sys.setswitchinterval(1e-5)
+sys.unraisablehook = lambda met: os._exit(2)  # what a fork could not lay to rest
+url, over = f"sqlite:///{sys.argv[1]}/memory.db", threading.Event()
+memory = Memory("agent", url=url)
+memory.set("k", list(range(1000)))
+
+def work(step):
+    while not over.is_set():
+        step()
+
+def fork():
+    for _ in range(50):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if memory.get("k") and Memory("child", url=url).set("k", 1) else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+
+steps = {
+    "open": lambda: SQLiteStore(None),
+    "read": lambda: memory.get_many(["k"]),
+    "open and read": lambda: Memory("agent", url=url).get("k"),
+}
+workers = [threading.Thread(target=work, args=(steps[name],)) for name in sys.argv[2:]]
+forking = [threading.Thread(target=fork) for _ in range(2)]
+for thread in [*workers, *forking]:
+    thread.start()
+for thread in forking:
+    thread.join()
+over.set()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("steps", [("open", "open"), ("read", "read"), ("open and read", "read")])
+def test_a_fork_among_threads_leaves_child_and_parent_usable(
+    steps: tuple[str, ...], tmp_path: Path
+) -> None:
+    arguments = [sys.executable, "-c", FORKS_AMONG_THREADS, str(tmp_path), *steps]
+    with subprocess.Popen(arguments, start_new_session=True) as process:
+        try:
+            assert process.wait(60) == 0
+        finally:  # with children that hang
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+class TakenByOthers(deque[runners.Connection]):
+    """Between a look at it and a take from it another thread took everything."""
+
+    def __bool__(self) -> bool:
+        found = len(self) > 0
+        self.clear()
+        return found
+
+
+def test_threads_that_give_dropped_memories_back_at_once_meet_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runners, "_dropped", TakenByOthers())
+    Memory("agent", url="memory://").get("k")
+    gc.collect()
+    assert Memory("agent", url="memory://").get("k") is None
 
 
 COLLECTED_WHILE_CONNECTING = """

@@ -171,7 +171,8 @@ def test_a_failing_observer_is_reported_once(
     botwire_memory: Memory, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(call: Call) -> Generator[None]:
-        raise ZeroDivisionError
+        secret = botwire_memory.namespace
+        raise ZeroDivisionError(f"no sense in {secret}")
         yield
 
     with caplog.at_level(logging.ERROR, "botwire.telemetry"), telemetry.spans_by(broken):
@@ -180,6 +181,9 @@ def test_a_failing_observer_is_reported_once(
     (record,) = caplog.records
     assert "broken" in record.getMessage()
     assert record.exc_info is not None
+    assert "in broken" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert f"no sense in {botwire_memory.namespace}" not in caplog.text  # it may quote a value
 
 
 def test_ctrl_c_in_an_observer_is_not_swallowed(botwire_memory: Memory) -> None:

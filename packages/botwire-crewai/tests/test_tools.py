@@ -391,11 +391,14 @@ def test_a_tool_comes_back_from_its_checkpoint_and_works(
     assert _resolve_tool_dict(tools[1].model_dump(mode="json")).run(key="city") == '"Oslo"'
 
 
+@pytest.mark.parametrize(
+    "place", ["http://me:hunter2@localhost:1", "postgresql://localhost/db?password=hunter2"]
+)
 def test_no_key_and_no_password_stands_in_a_checkpoint(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    place: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOTWIRE_URL", url)
-    tool = memory_tools("team", url="http://me:hunter2@localhost:1", api_key="sk-very-secret")[1]
+    tool = memory_tools("team", url=place, api_key="sk-very-secret")[1]
     dump = tool.model_dump(mode="json")
     assert "hunter2" not in json.dumps(dump)
     assert "sk-very-secret" not in json.dumps(dump)

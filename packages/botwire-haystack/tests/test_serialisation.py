@@ -143,10 +143,11 @@ def test_a_key_or_password_that_would_be_saved_is_refused() -> None:
     token = BotWireChatMessageStore(api_key=Secret.from_token("secret"))
     with pytest.raises(ValueError, match="Cannot serialize token-based secret"):
         token.to_dict()
-    password = BotWireChatMessageStore(url="https://me:secret@example.com")
-    with pytest.raises(ValueError, match="this URL holds a password") as refused:
-        password.to_dict()
-    assert "secret" not in str(refused.value)
+    for url in ("https://me:secret@example.com", "postgresql://host/db?password=secret"):
+        password = BotWireChatMessageStore(url=url)
+        with pytest.raises(ValueError, match="this URL holds a password") as refused:
+            password.to_dict()
+        assert "secret" not in str(refused.value)
 
 
 def test_without_a_url_the_environment_says_where_at_warm_up(

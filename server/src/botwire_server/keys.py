@@ -7,10 +7,13 @@
 
 import hashlib
 import json
+import logging
 import os
 import secrets
+import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +24,8 @@ from botwire.stores.base import Mode
 __all__ = ["Key", "KeyFile", "create", "load", "revoke"]
 
 LOOKED_AT_EVERY = 1.0  # seconds
+
+log = logging.getLogger("botwire.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,14 @@ def load(path: Path) -> list[Key]:
         return [Key(**key) for key in found["keys"]]
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
+        # Not its repr: that of a text in another encoding holds the whole file.
         raise InvalidRequest(
-            f"{path} is no file of API keys: {error!r}", hint="Make one: botwire keys create"
-        ) from error
+            f"{path} is no file of API keys: {type(error).__name__}: {error}",
+            hint="Make one: botwire keys create",
+        ) from None
 
 
 def create(
@@ -67,22 +76,37 @@ def create(
     """Make a key, add it to the file and return it with the secret text, which is kept nowhere."""
     text = f"bw_{secrets.token_urlsafe(32)}"
     key = Key(secrets.token_hex(4), _hash(text), name, prefix, read_only, time.time())
-    _save(path, [*load(path), key])
+    with _alone(path):
+        _save(path, [*load(path), key])
     return key, text
 
 
 def revoke(path: Path, id_: str) -> Key:
     """Take a key out of the file."""
-    keys = load(path)
-    for key in keys:
-        if key.id == id_:
-            _save(path, [other for other in keys if other is not key])
-            return key
+    with _alone(path):
+        keys = load(path)
+        for key in keys:
+            if key.id == id_:
+                _save(path, [other for other in keys if other is not key])
+                return key
     raise NotFound(f"there is no key {id_!r} in {path}", hint="See: botwire keys list")
 
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def _alone(path: Path) -> Generator[None]:
+    """Nobody else changes the file meanwhile; SQLite's locks end with their process everywhere."""
+    try:
+        with closing(sqlite3.connect(path.with_name(f".{path.name}.lock"))) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            yield
+    except (OSError, sqlite3.Error) as error:
+        raise InvalidRequest(
+            f"{path} cannot be changed: {error}", hint="Choose a folder that can be written."
+        ) from error
 
 
 def _save(path: Path, keys: Sequence[Key]) -> None:
@@ -114,7 +138,10 @@ class KeyFile:
         """The key that an Authorization header names."""
         now = time.monotonic()
         if now - self._looked_at > LOOKED_AT_EVERY:
-            self._look()
+            try:
+                self._look()
+            except InvalidRequest as error:  # no caller's fault, and no reason to let nobody in
+                log.error("the API keys stay as they were", extra={"problem": error.detail})
         scheme, _, text = (authorization or b"").decode("latin-1").partition(" ")
         key = self._keys.get(_hash(text.strip())) if scheme.lower() == "bearer" else None
         if key is None:
@@ -134,5 +161,5 @@ class KeyFile:
             return
         stamp = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
         if stamp != self._stamp:
+            self._stamp = stamp  # first, so that a file that is spoilt is reported once
             self._keys = {key.hash: key for key in load(self._path)}
-            self._stamp = stamp

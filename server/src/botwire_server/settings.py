@@ -52,6 +52,10 @@ class Settings:
     trust_trace: bool = True
 
     def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise InvalidRequest(
+                f"there is no port {self.port}", hint="Choose one up to 65535; 0 takes a free one."
+            )
         if self.api_keys is None and not self.open and self.host not in LOOPBACK:
             raise InvalidRequest(
                 f"without API keys the server listens on this machine only, not on {self.host!r}",

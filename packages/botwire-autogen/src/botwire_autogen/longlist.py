@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from uuid import uuid4
 
-from botwire import AsyncMemory, Conflict
+from botwire import AsyncMemory, Conflict, Entry
+from botwire.errors import TooLarge
 from botwire.jsontext import Json, encode
 from botwire.operations import Append, Batch, Head, Operation, Set, Touch
 from botwire_autogen.codec import TAG
@@ -59,10 +60,21 @@ class LongList:
             Conflict: the list is not at `if_version` (0: it exists).
         """
         texts = tuple(map(encode, items))
+        try:
+            head = await self._append(texts, if_version)
+        except TooLarge:  # beside what is there; when that has moved there may be room
+            known = await self._version() or 0
+            version = await self._move(known) if if_version in (None, known) else known
+            if version == known:
+                raise
+            head = await self._append(texts, None if if_version is None else version)
+        return head.version if head.bytes < LARGE else await self._move(head.version)
+
+    async def _append(self, texts: tuple[Json, ...], if_version: int | None) -> Entry:
         space, ttl, sliding = self._memory.namespace, self._ttl, self._sliding
         append = Append(space, self._key, texts, None, ttl, sliding, if_version)
         _, head, *_ = await self._run([append, Head(space, self._key), *self._touches()])
-        return head.version if head.bytes < LARGE else await self._move(head.version)
+        return head
 
     async def replace(self, items: Sequence[Any], if_version: int | None = None) -> int:
         """Write all items anew.
@@ -125,6 +137,8 @@ class LongList:
         if entry is None or entry.version != version:
             return version
         parts, newest = _split(entry.value)
+        if not newest:
+            return version
         name = await self._store_part(list(map(encode, newest)))
         try:
             return await self._store([*parts, name], [], version)

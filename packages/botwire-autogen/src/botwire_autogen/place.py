@@ -6,11 +6,11 @@ variable that holds the API key, and neither a key nor a URL with a password is 
 
 import os
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
 from botwire import AsyncMemory, Memory
+from botwire.runners import holds_password
 
 __all__ = ["Place", "options"]
 
@@ -55,7 +55,7 @@ class Place(BaseModel):
         Raises:
             ValueError: the URL holds a password.
         """
-        if self.url is not None and urlsplit(self.url).password is not None:
+        if self.url is not None and holds_password(self.url):
             raise ValueError(
                 "the URL holds a password, which must not stand in a configuration: "
                 "leave url= out and set BOTWIRE_URL instead"

@@ -195,13 +195,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _guarded(given: argparse.Namespace) -> int:
     """Run the command and turn what it raises into a message and an exit code."""
     from botwire import commands
-    from botwire.errors import BotWireError
+    from botwire.errors import BotWireError, InvalidRequest
 
     run: Callable[[argparse.Namespace], int] = getattr(commands, f"run_{given.verb}")
     try:
         return run(given)
     except BotWireError as error:
         return commands.explain(error, as_json=given.json)
+    except UnicodeEncodeError as error:
+        return commands.explain(
+            InvalidRequest(
+                f"what is to be printed holds characters that {error.encoding!r} does not have",
+                hint="With --json they are printed as escapes.",
+            )
+        )
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

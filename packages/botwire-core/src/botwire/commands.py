@@ -5,12 +5,12 @@ import dataclasses
 import difflib
 import json
 import os
+import re
 import sys
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from botwire.errors import (
     BotWireError,
@@ -22,9 +22,9 @@ from botwire.errors import (
     Unauthorized,
     Unavailable,
 )
-from botwire.jsontext import check, decode, encode
+from botwire.jsontext import check, decode, encode, write
 from botwire.memory import Memory
-from botwire.runners import HOSTED, public_url
+from botwire.runners import HOSTED, public_url, sqlite_path
 from botwire.transfer.commands import run_backup, run_copy, run_export, run_import
 
 __all__ = ["explain", "run_backup", "run_copy", "run_export", "run_import"]
@@ -54,14 +54,14 @@ def _memory(given: argparse.Namespace) -> Memory:
     return Memory(given.namespace, url=given.url, timeout=given.timeout)
 
 
-def _plain(value: object) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} cannot be printed as JSON")
-
-
-def _print(data: Any, *, file: Any = None) -> None:
-    print(json.dumps(data, ensure_ascii=False, default=_plain), file=file or sys.stdout)
+def _print(facts: dict[str, Any], *, file: Any = None) -> None:
+    plain = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in facts.items()}
+    text, file = write(plain), file or sys.stdout
+    try:
+        text.encode(file.encoding or "utf-8")
+    except UnicodeEncodeError:  # a terminal that does not know all characters
+        text = re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
+    print(text, file=file)
 
 
 def run_get(given: argparse.Namespace) -> int:
@@ -99,19 +99,21 @@ def run_set(given: argparse.Namespace) -> int:
 
 def _value(text: str, *, as_text: bool) -> Any:
     """The argument as a value: JSON where it is JSON, and text where it is not."""
-    if text == "-":
-        text = sys.stdin.read().removesuffix("\n")
-    elif text.startswith("@"):
+    if text == "-" or text.startswith("@"):
         try:
-            text = Path(text[1:]).read_text(encoding="utf-8").removesuffix("\n")
+            text = _read(text).removesuffix("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidRequest(f"cannot read {text[1:]!r}: {error}") from error
+            raise InvalidRequest(f"cannot read {text.removeprefix('@')!r}: {error}") from error
     if as_text:
         return text
     try:
         return decode(check(text))
     except InvalidRequest:
         return text
+
+
+def _read(name: str) -> str:
+    return sys.stdin.read() if name == "-" else Path(name[1:]).read_text(encoding="utf-8")
 
 
 def run_delete(given: argparse.Namespace) -> int:
@@ -205,9 +207,8 @@ def _check(url: str, given: argparse.Namespace, report: dict[str, Any]) -> BotWi
 
 
 def _file(url: str) -> Path | None:
-    if not url.startswith("sqlite:///") or url.endswith(":memory:"):
-        return None
-    return Path(urlsplit(url).path[1:]).expanduser()
+    path = sqlite_path(url) if url.startswith("sqlite:///") else None
+    return None if path is None else Path(path).expanduser()
 
 
 def run_serve(given: argparse.Namespace) -> int:

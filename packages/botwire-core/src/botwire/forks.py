@@ -5,6 +5,7 @@ of its own and leaves what it inherited untouched, because closing that would di
 """
 
 import os
+import threading
 from typing import Protocol
 from weakref import WeakSet
 
@@ -19,23 +20,33 @@ class ForkAware(Protocol):
 
 
 _watched: WeakSet[ForkAware] = WeakSet()
+_watching = threading.Lock()  # held for a moment only: others' locks may be held around it
+_forking = threading.Lock()  # threads that fork do so one after the other
 _resting: list[ForkAware] = []
 
 
 def watch(thing: ForkAware) -> None:
-    """Tell `thing` of every fork as long as it lives."""
-    _watched.add(thing)
+    """Tell `thing`, which is wholly made, of every fork as long as it lives."""
+    with _watching:
+        _watched.add(thing)
 
 
 def _before() -> None:
-    for thing in list(_watched):
-        thing.before_fork()
-        _resting.append(thing)
+    _forking.acquire()
+    for _ in range(2):  # the second time for what was opened while what opens it came to rest
+        with _watching:
+            awake = [thing for thing in _watched if not any(thing is other for other in _resting)]
+        for thing in awake:
+            thing.before_fork()
+            _resting.append(thing)
+    _watching.acquire()  # the child is to inherit no half of a change
 
 
 def _after(child: bool) -> None:
+    _watching.release()
     while _resting:
         _resting.pop().after_fork(child)
+    _forking.release()
 
 
 if hasattr(os, "register_at_fork"):

@@ -13,9 +13,9 @@ import asyncio
 import base64
 import os
 import random
+import re
 import threading
 import time
-import weakref
 from collections.abc import AsyncGenerator, Generator
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +24,14 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from botwire.errors import BotWireError, Timeout, Unreachable, from_problem
+from botwire.errors import (
+    BotWireError,
+    InvalidRequest,
+    Timeout,
+    Unavailable,
+    Unreachable,
+    from_problem,
+)
 from botwire.forks import watch
 from botwire.jsontext import decode, write
 from botwire.operations import Operation
@@ -38,6 +45,7 @@ __all__ = ["HttpConnection"]
 
 FIRST_PAUSE = 0.05  # seconds; doubles with each attempt, with jitter
 LONGEST_PAUSE = 2.0
+LONGEST_WAIT = 1e6  # seconds; Python's sockets refuse to wait for more than 24 days
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 RETRIED = frozenset({502, 503, 504})
 LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=60.0)
@@ -53,15 +61,14 @@ class HttpConnection:
 
     def __init__(self, url: str, api_key: str | None, timeout: float) -> None:
         self.url = url
-        self.timeout = timeout
+        self.timeout = min(timeout, LONGEST_WAIT)
         self.server = _host_and_port(url)
         self._place = public_url(url)
         self._base = url.rstrip("/") + "/v1/"
         self._urls: dict[str, httpx.URL] = {}
         self._lock = threading.Lock()
         self._pool: httpx.HTTPTransport | None = None
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPool]
-        self._loops = weakref.WeakKeyDictionary()
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopPool] = {}
         watch(self)
         self._headers = [
             ("host", ""),
@@ -69,6 +76,7 @@ class HttpConnection:
             ("user-agent", "botwire"),
         ]
         if api_key:
+            _refuse_unsendable(api_key)
             self._headers.append(("authorization", f"Bearer {api_key}"))
         elif credentials := _credentials(url):
             self._headers.append(("authorization", f"Basic {credentials}"))
@@ -111,7 +119,7 @@ class HttpConnection:
                 operation.name, given, content, deadline - time.monotonic()
             )
             if isinstance(answer, httpx.Response) and answer.status_code not in RETRIED:
-                return _reply(answer)
+                return self._reply(operation, answer)
             pause = _pause(answer, attempt)
             if time.monotonic() + pause >= deadline:
                 raise self._failure(operation, answer)
@@ -131,16 +139,29 @@ class HttpConnection:
             "POST", url, headers=headers, content=content, extensions={"timeout": limits}
         )
 
+    def _reply(self, operation: Operation, answer: httpx.Response) -> Any:
+        if answer.status_code != 200:
+            raise _error(answer)
+        try:
+            reply = decode(answer.content.decode())
+        except ValueError:
+            reply = ()
+        if reply is None or isinstance(reply, dict):
+            return reply  # pyright: ignore[reportUnknownVariableType]
+        # Its text is not shown: half an answer of ours would hold values.
+        raise Unavailable(
+            f"what answered {operation.name!r} at {self._place} is no BotWire server, or its answer"
+            f" was damaged on the way; {_state(operation, answer)}",
+            hint="Compare the address with: botwire doctor",
+        )
+
     def _failure(self, operation: Operation, answer: object) -> BotWireError:
         if isinstance(answer, httpx.Response):
             return _error(answer)
-        state = "nothing was changed"
-        if not isinstance(answer, NOT_SENT) and operation.mode is Mode.WRITE:
-            state = "it is not known whether it was written"
         kind = Timeout if isinstance(answer, httpx.TimeoutException) else Unreachable
         return kind(
             f"{self._place} did not answer {operation.name!r} within {self.timeout:g} s"
-            f" ({type(answer).__name__}: {answer}); {state}",
+            f" ({type(answer).__name__}: {answer}); {_state(operation, answer)}",
             hint="See what is wrong with: botwire doctor. "
             "To remember in a local file instead: Memory(..., url='sqlite:///memory.db')",
         )
@@ -153,7 +174,12 @@ class HttpConnection:
 
     async def _open_async(self) -> "_LoopPool":
         keeper = _keep(self.url)
-        held = self._loops[asyncio.get_running_loop()] = _LoopPool(await anext(keeper), keeper)
+        held = _LoopPool(await anext(keeper), keeper)
+        with self._lock:
+            # The sockets of a loop refer to it, so it would never be forgotten by itself.
+            for loop in [loop for loop in self._loops if loop.is_closed()]:
+                del self._loops[loop]
+            self._loops[asyncio.get_running_loop()] = held
         return held
 
     def close(self) -> None:
@@ -176,7 +202,7 @@ class HttpConnection:
         if child:
             _inherited.append((self._pool, dict(self._loops)))
             self._pool = None
-            self._loops = weakref.WeakKeyDictionary()
+            self._loops = {}
         self._lock.release()
 
 
@@ -200,8 +226,27 @@ async def _keep(url: str) -> AsyncGenerator[httpx.AsyncHTTPTransport]:
 
 
 def _host_and_port(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        parts = urlsplit(url)
+        host, port = httpx.URL(url).host and parts.hostname, parts.port
+    except (ValueError, httpx.InvalidURL):
+        host = port = None
+    if not host:
+        # Not "from" the error above: that quotes a part of the password.
+        raise InvalidRequest(
+            f"{public_url(url)!r} is no address of a server",
+            hint="Write https://host or http://host:port; in a password stand %2F for /, %23 for #,"
+            " %3F for ?, %40 for @ and %5B for [.",
+        )
+    return host, port or (443 if url.startswith("https:") else 80)
+
+
+def _refuse_unsendable(api_key: str) -> None:
+    if not re.fullmatch(r"[!-~]([ -~]*[!-~])?", api_key):
+        raise InvalidRequest(
+            "the API key holds characters that no HTTP header can carry",
+            hint="It is one line of ASCII; look for a space or a line break at its ends.",
+        )
 
 
 def _credentials(url: str) -> str | None:
@@ -254,16 +299,16 @@ def _pause(answer: object, attempt: int) -> float:
     """Seconds before the next attempt: what the server asked for, or a little longer each time."""
     if isinstance(answer, httpx.Response):
         wanted = answer.headers.get("retry-after", "")
-        if wanted.isdigit():
+        if wanted.isascii() and wanted.isdigit():
             return float(wanted)
     longest = min(FIRST_PAUSE * 2.0 ** min(attempt, 10), LONGEST_PAUSE)
     return random.uniform(longest / 2, longest)  # noqa: S311  spread, not secrecy
 
 
-def _reply(answer: httpx.Response) -> Any:
-    if answer.status_code == 200:
-        return decode(answer.content.decode())
-    raise _error(answer)
+def _state(operation: Operation, answer: object) -> str:
+    if isinstance(answer, NOT_SENT) or operation.mode is not Mode.WRITE:
+        return "nothing was changed"
+    return "it is not known whether it was written"
 
 
 def _error(answer: httpx.Response) -> BotWireError:
@@ -274,4 +319,8 @@ def _error(answer: httpx.Response) -> BotWireError:
     if not isinstance(problem, dict):
         start = " ".join(answer.text[:200].split())
         problem = {"detail": f"the server answered {answer.status_code}: {start}"}
+        if answer.has_redirect_location:
+            problem["hint"] = (
+                f"Use the address it points to: {public_url(answer.headers['location'])}"
+            )
     return from_problem(answer.status_code, problem)  # pyright: ignore[reportUnknownArgumentType]

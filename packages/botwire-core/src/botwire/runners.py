@@ -7,11 +7,12 @@
 
 import atexit
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from botwire.errors import InvalidRequest
 from botwire.forks import watch
@@ -26,11 +27,17 @@ __all__ = [
     "connect",
     "default_url",
     "drop",
+    "holds_password",
+    "is_server",
+    "open_store",
     "public_url",
     "release",
+    "sqlite_path",
 ]
 
 HOSTED = "https://botwire.dev"
+_password = re.compile(r"^([a-z]+://[^:@/?#]*:).*@", re.DOTALL)
+_password_parameter = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 
 class Connection(Protocol):
@@ -91,25 +98,39 @@ def default_url() -> str:
 
 
 def public_url(url: str) -> str:
-    """The URL without a password, for messages.
+    """The URL without passwords, for messages.
+
+    It is not taken apart as a URL: the one in a message is often wrong just because its password
+    holds a `/`, `#` or `@`. What might belong to the password is left out.
 
     >>> public_url("https://me:secret@example.com/base")
     'https://me:***@example.com/base'
+    >>> public_url("postgresql://db.example.com/agents?password=secret&sslmode=require")
+    'postgresql://db.example.com/agents?password=***&sslmode=require'
     """
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
+    return _password_parameter.sub(r"\1***", _password.sub(r"\1***@", url))
+
+
+def holds_password(url: str) -> bool:
+    """Whether a URL must not be written down as it is.
+
+    >>> holds_password("postgresql:///agents?password=secret"), holds_password("memory://")
+    (True, False)
+    """
+    return public_url(url) != url
 
 
 def _open(url: str, api_key: str | None, timeout: float) -> Connection:
-    scheme, found, _ = url.partition("://")
-    if found and scheme in ("http", "https"):
+    if is_server(url):
         from botwire.http import HttpConnection
 
         return HttpConnection(url, api_key, timeout)
     return LocalConnection(open_store(url), url)
+
+
+def is_server(url: str) -> bool:
+    """Whether a URL names a server, which is reached over HTTP."""
+    return url.startswith(("http://", "https://"))
 
 
 def open_store(url: str, **options: Any) -> Store:
@@ -118,11 +139,11 @@ def open_store(url: str, **options: Any) -> Store:
     >>> open_store("memory://").namespaces()
     []
     """
-    scheme, found, rest = url.partition("://")
+    scheme, found, _ = url.partition("://")
     if found and scheme == "sqlite":
         from botwire.stores.sqlite import SQLiteStore
 
-        return SQLiteStore(_sqlite_path(rest), **options)
+        return SQLiteStore(sqlite_path(url), **options)
     if found and scheme == "memory":
         from botwire.stores.sqlite import SQLiteStore
 
@@ -135,8 +156,15 @@ def open_store(url: str, **options: Any) -> Store:
     )
 
 
-def _sqlite_path(rest: str) -> str | None:
-    """`/memory.db` is beside the process, `//var/memory.db` is absolute (as in SQLAlchemy)."""
+def sqlite_path(url: str) -> str | None:
+    """The file a `sqlite:` URL names; None: none, it is memory of the process alone.
+
+    `/memory.db` is beside the process, `//var/memory.db` is absolute (as in SQLAlchemy).
+
+    >>> sqlite_path("sqlite:///memory.db")
+    'memory.db'
+    """
+    rest = url.removeprefix("sqlite://")
     if rest in ("", "/", "/:memory:"):
         return None
     if not rest.startswith("/"):
@@ -167,7 +195,8 @@ class _Table:
         watch(self)
 
     def take(self, url: str, api_key: str | None, timeout: float) -> Connection:
-        key = (url, api_key, timeout)
+        # Key and timeout are for servers; a store is the same one whatever else a handle was given.
+        key = (url, api_key, timeout) if is_server(url) else (url, None, 0.0)
         with self._lock:
             connection = self._shared.get(key)
             if connection is None:
@@ -178,7 +207,7 @@ class _Table:
     def give_back(self, connection: Connection) -> bool:
         with self._lock:
             self._users[connection] -= 1
-            if self._users[connection] > 0 or connection.url.startswith("memory:"):
+            if self._users[connection] > 0 or _ends_with_the_process(connection.url):
                 return False
             del self._users[connection]
             for key in [key for key, value in self._shared.items() if value is connection]:
@@ -190,6 +219,10 @@ class _Table:
 
     def after_fork(self, child: bool) -> None:
         self._lock.release()
+
+
+def _ends_with_the_process(url: str) -> bool:
+    return url.startswith("memory:") or (url.startswith("sqlite:") and sqlite_path(url) is None)
 
 
 _table = _Table()
@@ -221,6 +254,9 @@ def drop(connection: Connection) -> None:
 def close_dropped() -> None:
     """Give back what dropped handles held."""
     while _dropped:
-        connection = _dropped.popleft()
+        try:
+            connection = _dropped.popleft()
+        except IndexError:  # another thread was quicker
+            return
         if release(connection):
             connection.close()

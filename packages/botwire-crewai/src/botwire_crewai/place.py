@@ -5,18 +5,18 @@ namespace and an address and never a key: the other side has BOTWIRE_API_KEY.
 """
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import Field, PlainSerializer, SecretStr
 
 from botwire import Memory
+from botwire.runners import holds_password
 
 __all__ = ["ApiKey", "Url", "open_memory"]
 
 
 def _without_secret(url: str | None) -> str | None:
     """A URL that holds a password stays out; the other side then looks at BOTWIRE_URL."""
-    return None if url is None or urlsplit(url).password is not None else url
+    return None if url is None or holds_password(url) else url
 
 
 Url = Annotated[str | None, PlainSerializer(_without_secret), Field(repr=False)]

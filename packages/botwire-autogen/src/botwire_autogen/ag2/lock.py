@@ -7,6 +7,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import defaultdict, deque
 
 from botwire import AsyncMemory, Conflict
 
@@ -31,7 +32,8 @@ class BotWireLock:
     def __init__(self, memory: AsyncMemory | str, *, wait: float = 10.0) -> None:
         self._memory = AsyncMemory(memory) if isinstance(memory, str) else memory
         self._wait = wait
-        self._held: dict[str, int] = {}
+        # By name, the versions of those who hold it and of those whose time ran out before.
+        self._held: defaultdict[str, deque[int]] = defaultdict(deque)
 
     async def acquire(self, name: str, ttl: float = 30.0) -> bool:
         """Take the lock; False if another held it all the time.
@@ -42,20 +44,23 @@ class BotWireLock:
         deadline, pause = time.monotonic() + self._wait, SHORTEST
         while True:
             try:
-                self._held[name] = await self._memory.set(_key(name), True, ttl=ttl, if_version=0)
+                version = await self._memory.set(_key(name), True, ttl=ttl, if_version=0)
             except Conflict:
                 if time.monotonic() >= deadline:
                     return False
             else:
+                self._held[name].append(version)
                 return True
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  spreads the tries
             pause = min(2 * pause, LONGEST)
 
     async def release(self, name: str) -> None:
         """Give the lock back. One that had expired is not taken from whoever holds it now."""
-        version = self._held.pop(name, None)
-        if version is None:
+        held = self._held[name]
+        if not held:
             return
+        # The oldest first: whoever releases, the last one that is held stays until all have.
+        version = held.popleft()
         try:
             await self._memory.delete(_key(name), if_version=version)
         except Conflict:

@@ -128,7 +128,7 @@ class Batch(Operation):
 
     def apply(self, space: "Space") -> dict[str, Any]:
         space.load(self.keys)
-        if self.mode is not Mode.WRITE:
+        if space.mode is not Mode.WRITE:  # more than its parts need where one renews a sliding ttl
             return {"results": [part.apply(space) for part in self.operations]}
         with space.all_or_nothing():
             return {"results": [part.apply(space) for part in self.operations]}

@@ -8,6 +8,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
@@ -48,6 +49,8 @@ _SAVE_LEDGER: LiteralString = """INSERT INTO namespaces VALUES (?, ?, ?, ?, ?, ?
     ON CONFLICT (namespace) DO UPDATE SET version = excluded.version, entries = excluded.entries,
     bytes = excluded.bytes, day = excluded.day, writes = excluded.writes"""
 
+
+REST_SECONDS = 5.0  # how long a fork waits for readers
 
 _inherited: list[sqlite3.Connection] = []  # kept for ever: closing them would disturb the parent
 
@@ -273,6 +276,7 @@ class SQLiteStore(Store):
         super().__init__(limits, clock)
         self.path = None if path is None else Path(path).expanduser().absolute()
         self._idle: list[SQLiteSession] = []
+        self._asleep: list[SQLiteSession] = []  # the idle ones while a fork is under way
         self._all: list[sqlite3.Connection] = []
         self._writer: SQLiteSession | None = None
         # In the process alone there is one connection, and who uses it holds this lock. A write may
@@ -307,7 +311,8 @@ class SQLiteStore(Store):
         try:
             return idle.pop()
         except IndexError:
-            return SQLiteSession(self._connect(), idle)
+            with self._only:  # while a fork is under way nobody opens another
+                return SQLiteSession(self._connect(), idle)
 
     def _borrow_only(self, wait: bool) -> SQLiteSession:
         if not self._only.acquire(blocking=wait):
@@ -343,14 +348,28 @@ class SQLiteStore(Store):
                 self._close(sessions.pop().connection)
 
     def _close(self, connection: sqlite3.Connection) -> None:
-        self._all.remove(connection)
         connection.close()
+        self._all.remove(connection)  # only now, so that a fork waits for it
 
     def before_fork(self) -> None:
         super().before_fork()
         self._only.acquire()
+        # SQLite has locks of its own. A child that inherits one which a reader held hangs for ever.
+        deadline = time.monotonic() + REST_SECONDS
+        while self.path is not None and len(self._asleep) < self._readers():
+            try:
+                self._asleep.append(self._idle.pop())
+            except IndexError:
+                if time.monotonic() > deadline:  # Ctrl-C hit a reader just when it took one
+                    break
+                time.sleep(0.001)
+
+    def _readers(self) -> int:
+        return len(self._all) - (self._writer is not None)
 
     def after_fork(self, child: bool) -> None:
+        self._idle += self._asleep
+        self._asleep.clear()
         self._only.release()
         if child and self.path is not None:  # SQLite connections must not be used across a fork
             _inherited.extend(self._all)

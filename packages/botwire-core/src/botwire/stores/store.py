@@ -10,7 +10,7 @@
 
 import threading
 import time
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -86,7 +86,16 @@ class Clock:
 _clock = Clock()  # one for the process: a store that is opened again does not start anew
 
 
-class Store(ABC):
+class _Made(ABCMeta):
+    """Tells forks of a store once it is made: they could not lay a half of one to rest."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        store = super().__call__(*args, **kwargs)
+        watch(store)
+        return store
+
+
+class Store(metaclass=_Made):
     """A place where memory is kept. Blocking; safe to use from several threads.
 
     Args:
@@ -111,7 +120,6 @@ class Store(ABC):
         self._line: deque[Ticket] = deque()
         self._lock = threading.Lock()
         self._swept_at = 0.0
-        watch(self)
 
     @abstractmethod
     def session(self, mode: Mode, wait: bool = True) -> AbstractContextManager[Session]:

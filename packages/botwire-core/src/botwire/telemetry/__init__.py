@@ -147,7 +147,14 @@ def _report(observer: Any, failure: Exception) -> None:
     """Log what an observer raised, once for each: it would otherwise do so with every operation."""
     if id(observer) not in _reported:
         _reported[id(observer)] = observer  # kept, so that no other gets its id
-        log.error("%r failed; the operation was not affected", observer, exc_info=failure)
+        # Where, but not its text: a `redact` that fails may quote the very value it was to hide.
+        shown = _Failure(f"{type(failure).__name__}; its text may quote a value and is left out")
+        where = (_Failure, shown, failure.__traceback__)
+        log.error("%r failed; the operation was not affected", observer, exc_info=where)
+
+
+class _Failure(Exception):
+    """Stands in a log for what an observer raised."""
 
 
 def observe(operation: "Operation", connection: "Connection") -> Any:

@@ -33,11 +33,10 @@ def backup(url: str, target: Path) -> int:
     try:
         if not source.path.exists():
             raise InvalidRequest(f"there is no file {source.path}")
-        _refuse_existing(target)
         part = target.with_name(f"{target.name}.part")
-        part.unlink(missing_ok=True)
+        _make(part, target)
         try:
-            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # its owner's alone
+            _refuse_existing(target)  # asked last: another backup may have become it just now
             source.backup(part)
             _check(part)
             part.replace(target)
@@ -48,6 +47,21 @@ def backup(url: str, target: Path) -> int:
     finally:
         source.close()
     return target.stat().st_size
+
+
+def _make(part: Path, target: Path) -> None:
+    """Make the file that becomes the backup; while it exists it is this backup's alone."""
+    try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # its owner's to read
+    except FileExistsError:
+        raise InvalidRequest(
+            f"{part} exists: another backup is under way, or one was broken off",
+            hint="Wait for it, name another file, or remove that one.",
+        ) from None
+    except OSError as error:
+        raise InvalidRequest(
+            f"{target} cannot be made: {error.strerror}", hint="Choose another place."
+        ) from error
 
 
 def _refuse_existing(target: Path) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from botwire.errors import InvalidRequest
+from botwire.errors import BotWireError, InvalidRequest
 from botwire.runners import default_url
 from botwire.transfer.backup import backup
 from botwire.transfer.copying import Copied, copy
@@ -131,21 +131,33 @@ def _output(name: str) -> Generator[IO[str]]:
     if name == "-":
         yield sys.stdout
         return
+    path = Path(name).resolve()
+    special = path.exists() and not path.is_file()  # such as /dev/null: nothing to replace
+    whole = path if special else path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         # What agents remember is nobody else's to read.
-        with open(name, "w", encoding="utf-8", opener=partial(os.open, mode=0o600)) as file:
+        with open(whole, "w", encoding="utf-8", opener=partial(os.open, mode=0o600)) as file:
             yield file
+        if not special:  # what stood there is gone only when the new one is complete
+            whole.replace(path)
+    except BotWireError:  # some are also an OSError
+        raise
     except OSError as error:
         raise InvalidRequest(f"cannot write {name!r}: {error}") from error
+    finally:
+        if not special:
+            whole.unlink(missing_ok=True)
 
 
 @contextmanager
 def _input(name: str) -> Generator[IO[str]]:
-    if name == "-":
-        yield sys.stdin
-        return
     try:
+        if name == "-":
+            yield sys.stdin
+            return
         with Path(name).open(encoding="utf-8", newline="\n") as file:
             yield file
+    except BotWireError:  # some are also an OSError
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"cannot read {name!r}: {error}") from error

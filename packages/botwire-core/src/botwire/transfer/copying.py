@@ -12,7 +12,7 @@ from botwire.jsontext import Json
 from botwire.transfer.entries import Digest, Kept, identity
 from botwire.transfer.homes import Home, version_of, writing
 
-__all__ = ["Copied", "copy"]
+__all__ = ["BYTES_AT_ONCE", "Copied", "copy"]
 
 WRITTEN_AT_ONCE = 500  # entries
 BYTES_AT_ONCE = 4_000_000

@@ -95,7 +95,8 @@ class Restore(Operation):
         old = session.rows(name, self.keys)
         new = [_row(entry, space.now) for entry in self.entries]
         if not self.force:
-            _refuse_newer(old, {row.key: row.version for row in new})
+            alive = [row for row in old if row.expires_at is None or row.expires_at > space.now]
+            _refuse_newer(alive, {row.key: row.version for row in new})
         for row in old:
             if row.chunked:
                 session.remove_chunks(name, row.key, None)

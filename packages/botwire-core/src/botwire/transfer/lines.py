@@ -7,18 +7,21 @@ Moments are seconds since 1970. `ttl`, `expires_at` and `sliding` stand where th
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
 from botwire.errors import InvalidRequest, InvalidValue
 from botwire.jsontext import Json, decode, members, write
-from botwire.transfer.copying import Note
+from botwire.operations.checks import expiry, name_text, shown, whole
+from botwire.transfer.copying import BYTES_AT_ONCE, Note
 from botwire.transfer.entries import Digest, Kept, Restore
 from botwire.transfer.homes import Home, version_of, writing
 
 __all__ = ["export_lines", "import_lines"]
 
 AT_ONCE = 500  # entries
+YEAR_10000 = 253_402_300_800  # in seconds since 1970; Python has no dates behind it
 FIELDS = {"namespace", "key", "value", "version", "created_at", "updated_at"}
 OPTIONAL = {"ttl", "expires_at", "sliding"}
 
@@ -33,7 +36,7 @@ def export_lines(
         passed = 0
         while passed == 0 or cursor is not None:
             page, cursor = source.page(name, cursor, values=True)
-            for entry in page:
+            for entry in map(_on_one_line, page):
                 digest.add(entry)
                 yield write(_line(name, entry))
             passed += len(page)
@@ -42,6 +45,12 @@ def export_lines(
                 break
         end = {"version": version_of(source, name), "entries": digest.entries}
         yield write({"namespace": name, **end, "sha256": digest.checksum})
+
+
+def _on_one_line(entry: Kept) -> Kept:
+    """Values are kept as they were written, which may be with line breaks between their parts."""
+    value = entry.value.replace("\r", " ").replace("\n", " ")  # in texts they are escaped
+    return entry._replace(value=Json(value))
 
 
 def _line(name: str, entry: Kept) -> dict[str, Any]:
@@ -105,13 +114,15 @@ class _Part:
         self._target = target
         self._digest = Digest(exact=True)
         self._waiting: list[Kept] = []
+        self._weight = 0
         self._fresh = not overwrite
 
     def add(self, entry: Kept) -> None:
         self.entries += 1
         self._digest.add(entry)
         self._waiting.append(entry)
-        if len(self._waiting) >= AT_ONCE:
+        self._weight += len(entry.value)
+        if len(self._waiting) >= AT_ONCE or self._weight >= BYTES_AT_ONCE:
             self._send()
 
     def _send(self) -> None:
@@ -119,19 +130,21 @@ class _Part:
         changes = writing(self.name, self._waiting, (), version=version, fresh=self._fresh)
         self._target.run(changes)
         self._waiting.clear()
+        self._weight = 0
 
     def finish(self, end: dict[str, Json], number: int) -> None:
-        if (decode(end["entries"]), decode(end["sha256"])) != (
-            self._digest.entries,
-            self._digest.checksum,
-        ):
+        told = {field: decode(text) for field, text in end.items()}
+        held = {"entries": self._digest.entries, "sha256": self._digest.checksum}
+        if told | held != told:
             raise InvalidRequest(
                 f"line {number}: count or checksum of {self.name!r} differ: the file was damaged",
                 hint="Export again; what was imported so far stays.",
             )
+        with _of_line(number):
+            whole(told.get("version"), "version")
         self._send()
         if self._target.restores:
-            self._target.run(Restore(self.name, version=decode(end["version"])))
+            self._target.run(Restore(self.name, version=told["version"]))
 
 
 def _cut(name: str) -> InvalidRequest:
@@ -159,14 +172,41 @@ def _entry(given: dict[str, Json], number: int) -> Kept:
     if not given.keys() >= FIELDS or not given.keys() <= FIELDS | OPTIONAL:
         wrong = sorted(FIELDS - given.keys()) or sorted(given.keys() - FIELDS - OPTIONAL)
         raise InvalidRequest(f"line {number}: the field {wrong[0]!r} is missing or unknown")
-    expires_at = decode(given.get("expires_at", Json("null")))
+    told = {field: decode(text) for field, text in given.items() if field != "value"}
+    with _of_line(number):
+        _check(told)
+    expires_at = told.get("expires_at")
     return Kept(
-        key=_text(given, "key", number),
+        key=told["key"],
         value=given["value"],
-        version=decode(given["version"]),
-        created_at=decode(given["created_at"]),
-        updated_at=decode(given["updated_at"]),
-        ttl=decode(given.get("ttl", Json("null"))),
+        version=told["version"],
+        created_at=told["created_at"],
+        updated_at=told["updated_at"],
+        ttl=told.get("ttl"),
         expires_in=None if expires_at is None else expires_at - time.time(),
-        sliding=decode(given.get("sliding", Json("false"))),
+        sliding=told.get("sliding", False),
     )
+
+
+def _check(told: dict[str, Any]) -> None:
+    """Refuse what no memory can hold: a store takes entries as they are."""
+    name_text(told["key"], "key")
+    whole(told["version"], "version", 1)
+    expiry(told.get("ttl"), told.get("sliding", False))
+    if (told.get("ttl") is None) != (told.get("expires_at") is None):
+        raise InvalidRequest("ttl and expires_at stand together or not at all")
+    for field in told.keys() & {"created_at", "updated_at", "expires_at"}:
+        _moment(told[field], field)
+
+
+def _moment(seconds: object, what: str) -> None:
+    if type(seconds) not in (int, float) or not 0 <= cast("float", seconds) < YEAR_10000:
+        raise InvalidRequest(f"{what} must be seconds since 1970, not {shown(seconds)}")
+
+
+@contextmanager
+def _of_line(number: int) -> Generator[None]:
+    try:
+        yield
+    except InvalidRequest as error:
+        raise InvalidRequest(f"line {number}: {error.detail}", hint=error.hint) from None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from botwire import operations
-from botwire.errors import BotWireError, InvalidRequest
+from botwire.errors import BotWireError, Conflict, InvalidRequest
 from botwire.jsontext import encode
 from botwire.memory import Memory
 from botwire.operations import Entry
@@ -319,6 +319,17 @@ class Expiry:
         before = _ahead(memory)
         elapse(0.01)
         act(memory, "k")
+        assert _ahead(memory) == pytest.approx(before, abs=0.001)
+
+    def test_a_batch_that_fails_renews_nothing(self, memory: Memory, elapse: Elapse) -> None:
+        memory.append("k", *range(1000), ttl=60, sliding=True)
+        memory.set("fixed", 1, ttl=60)
+        before = _ahead(memory)
+        elapse(0.01)
+        space = memory.namespace
+        parts = operations.Get(space, "k"), operations.Expect(space, "k", 99)
+        with pytest.raises(Conflict):
+            memory.run(operations.Batch(space, parts))
         assert _ahead(memory) == pytest.approx(before, abs=0.001)
 
     def test_a_sliding_entry_dies_of_not_being_read(self, memory: Memory, elapse: Elapse) -> None:

@@ -11,13 +11,13 @@ Rules of this room:
 
 from collections.abc import Generator
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 from haystack import default_from_dict, default_to_dict
 from haystack.utils import Secret
 
 from botwire import AsyncMemory, BotWireError, Memory
 from botwire.operations import Operation
+from botwire.runners import holds_password
 
 __all__ = ["API_KEY", "Backed", "Flow"]
 
@@ -128,7 +128,7 @@ class Backed:
         Raises:
             ValueError: the API key is a token, or the URL holds a password.
         """
-        if urlsplit(self.url or "").password is not None:
+        if holds_password(self.url or ""):
             raise ValueError(
                 "this URL holds a password, which must not be written to a file: leave url= out"
                 " and set BOTWIRE_URL"
