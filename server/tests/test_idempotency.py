@@ -46,3 +46,16 @@ def test_keys_of_two_namespaces_are_apart(client: httpx.Client) -> None:
     for namespace in ("ns1", "ns2"):
         body = {"namespace": namespace, "key": "n"}
         assert client.post("/v1/increment", json=body, headers=headers).json()["value"] == 1
+
+
+def test_a_key_that_is_empty_or_too_long_is_refused_and_nothing_changes(
+    client: httpx.Client,
+) -> None:
+    body = {"namespace": "once", "key": "bounds"}
+    for key in ("", '""', "a" * 256):
+        answer = client.post("/v1/increment", json=body, headers={"idempotency-key": key})
+        assert answer.status_code == 422
+        assert "idempotency key" in answer.json()["detail"]
+    for key in ("a" * 255, "a" * 254 + "b"):
+        client.post("/v1/increment", json=body, headers={"idempotency-key": key})
+    assert client.get("/memory/once/bounds").json()["value"] == 2

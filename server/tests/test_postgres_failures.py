@@ -298,3 +298,11 @@ class TestAnAddress:
             open_store(url).namespaces()
         assert "secret" not in str(refused.value)
         assert "me:***@" in str(refused.value)
+
+    @pytest.mark.parametrize(
+        "password", ["se%zzcret", "se@cret@", "a/secret", "a#secret", "a?secret"]
+    )
+    def test_with_a_password_that_is_not_escaped_shows_nothing_of_it(self, password: str) -> None:
+        with pytest.raises((InvalidRequest, Unavailable)) as refused:
+            open_store(f"postgresql://me:{password}@127.0.0.1:1/a").namespaces()
+        assert "cret" not in str(refused.value)

@@ -5,13 +5,15 @@ import gc
 import http.server
 import math
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
 
 from botwire import AsyncMemory, Memory
-from botwire.errors import BotWireError, Unavailable
+from botwire.errors import BotWireError, Timeout, Unavailable
 
 
 class Stranger(http.server.ThreadingHTTPServer):
@@ -19,6 +21,7 @@ class Stranger(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
     answer: tuple[int, bytes, dict[str, str]] = (200, b"null", {})
+    pause = 0.0  # seconds before each byte of the body
 
     @property
     def url(self) -> str:
@@ -35,7 +38,13 @@ class Answering(http.server.BaseHTTPRequestHandler):
         for name, value in {**headers, "content-length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if not (pause := cast("Stranger", self.server).pause):
+            self.wfile.write(body)
+            return
+        with suppress(ConnectionError):
+            for byte in body:
+                time.sleep(pause)
+                self.wfile.write(bytes([byte]))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing to say."""
@@ -87,6 +96,21 @@ def test_a_timeout_longer_than_sockets_can_wait_is_as_long_as_they_can(
 ) -> None:
     with Memory("agent", url=stranger.url, timeout=timeout) as memory:
         assert memory.get("k", "nothing") == "nothing"
+
+
+def test_an_answer_that_comes_in_drops_ends_with_the_timeout(stranger: Stranger) -> None:
+    stranger.answer, stranger.pause = (200, b" " * 200, {}), 0.05
+
+    async def read() -> None:
+        async with AsyncMemory("agent", url=stranger.url, timeout=0.4) as memory:
+            await memory.get("k")
+
+    with Memory("agent", url=stranger.url, timeout=0.4) as memory:
+        for act in (lambda: memory.get("k"), lambda: asyncio.run(read())):
+            began = time.monotonic()
+            with pytest.raises(Timeout, match="nothing was changed"):
+                act()
+            assert time.monotonic() - began < 5
 
 
 def test_event_loops_that_ended_are_forgotten(stranger: Stranger) -> None:

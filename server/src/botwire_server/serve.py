@@ -9,8 +9,9 @@ from types import FrameType
 
 import uvicorn
 
-from botwire.errors import InvalidRequest
+from botwire.errors import BotWireError, InvalidRequest
 from botwire.runners import public_url
+from botwire.stores.store import Store
 from botwire_server.app import create_app
 from botwire_server.logs import set_up
 from botwire_server.protocol import LimitedProtocol
@@ -34,8 +35,10 @@ def serve(settings: Settings) -> None:
     export_spans()
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
+    front = create_app(settings)
+    _try(front.service.store)
     config = uvicorn.Config(
-        create_app(settings),
+        front,
         http=LimitedProtocol,
         loop="auto",
         lifespan="on",
@@ -63,6 +66,14 @@ def serve(settings: Settings) -> None:
     gc.freeze()
     server.run([listener])
     log.info("stopped")
+
+
+def _try(store: Store) -> None:
+    """Say so if the store cannot be used; it may be there in a moment, so that is no end."""
+    try:
+        store.namespaces(limit=1)
+    except BotWireError as error:
+        log.warning("the store cannot be used now", extra={"problem": error.detail})
 
 
 def _listen(host: str, port: int) -> socket.socket:

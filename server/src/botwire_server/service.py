@@ -13,7 +13,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
-from botwire.errors import BotWireError, Forbidden
+from botwire.errors import BotWireError, Forbidden, InvalidRequest
 from botwire.operations import Operation, Usage
 from botwire.stores.base import Escalate, Mode
 from botwire.stores.store import Once, Store, Ticket
@@ -32,6 +32,7 @@ __all__ = ["LATER", "Service"]
 LATER: Final = object()  # what is no reply
 DAY = 86400
 SWEEP_SECONDS = 60.0
+KEY_LENGTH = 255
 
 log = logging.getLogger("botwire.server")
 
@@ -68,7 +69,9 @@ class Service:
         """Apply an operation for which `at_once` said LATER; `done` gets its settled ticket."""
         if operation.mode is Mode.WRITE:
             key = request.headers.get(b"idempotency-key")
-            self.writer.submit(Ticket(operation, _once(key, request) if key else None), done)
+            self.writer.submit(
+                Ticket(operation, _once(key, request) if key is not None else None), done
+            )
         elif operation.mode is Mode.POINT and self._together and len(operation.keys) == 1:
             self.gathering.submit(Ticket(operation), partial(self._escalate, done))
         else:
@@ -185,6 +188,12 @@ def _settle(settled: "asyncio.Future[Ticket]", ticket: Ticket) -> None:
 
 def _once(key: bytes, request: Request) -> Once:
     """The idempotency key (its quotes are optional) with a fingerprint of the whole request."""
+    text = key.decode("latin-1").strip('"')
+    if not 0 < len(text) <= KEY_LENGTH:
+        raise InvalidRequest(
+            f"the idempotency key has {len(text)} characters; 1 to {KEY_LENGTH} are possible",
+            hint="Send a new UUID with each request, and the same one only to repeat it.",
+        )
     conditions = [request.headers.get(name, b"") for name in (b"if-match", b"if-none-match")]
     parts = (request.method.encode(), request.path, *conditions, request.body or b"")
-    return Once(key.decode("latin-1").strip('"')[:255], sha256(b"\n".join(parts)).hexdigest())
+    return Once(text, sha256(b"\n".join(parts)).hexdigest())

@@ -47,6 +47,11 @@ class Handle:
         Usage(namespace)  # refuses a name that cannot be one, here rather than at the first use
         if not isinstance(timeout, (int, float)) or not timeout > 0:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidRequest(f"timeout must be a number of seconds above 0, not {timeout!r}")
+        if url is not None and not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidRequest(
+                f"url must be text, not {type(url).__name__}",
+                hint="A file is named as f'sqlite:///{path}'.",
+            )
         self.namespace = namespace
         self.url = url or default_url()
         self.timeout = timeout

@@ -16,7 +16,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -271,20 +271,42 @@ def _options(url: str) -> dict[str, Any]:
 def _act(pool: httpx.HTTPTransport, step: "httpx.Request | float") -> Any:
     if not isinstance(step, httpx.Request):
         return time.sleep(step)
+    deadline = time.monotonic() + step.extensions["timeout"]["read"]
     try:
         response = pool.handle_request(step)
+        response.stream = _InTime(response.stream, deadline)
         response.read()
     except httpx.TransportError as error:
         return error
     return response
 
 
+class _InTime(httpx.SyncByteStream):
+    """An answer that ends at a moment, however often a few of its bytes come."""
+
+    def __init__(self, stream: Any, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._stream:
+            yield part
+            if time.monotonic() > self._deadline:
+                raise httpx.ReadTimeout("the answer did not end in time")
+
+    def close(self) -> None:
+        self._stream.close()
+
+
 async def _act_async(pool: httpx.AsyncHTTPTransport, step: "httpx.Request | float") -> Any:
     if not isinstance(step, httpx.Request):
         return await asyncio.sleep(step)
     try:
-        response = await pool.handle_async_request(step)
-        await response.aread()
+        async with asyncio.timeout(step.extensions["timeout"]["read"]):
+            response = await pool.handle_async_request(step)
+            await response.aread()
+    except TimeoutError:
+        return httpx.ReadTimeout("the answer did not end in time")
     except httpx.TransportError as error:
         return error
     return response

@@ -63,6 +63,8 @@ _inherited: list[object] = []  # kept for ever: collecting them would end the pa
 def split_url(url: str) -> tuple[str, int | None]:
     """The URL for the driver, and the number of connections it asks for (`?pool_size=20`)."""
     parts = urlsplit(url)
+    if parts.netloc.count("@") > 1:  # the driver would take half of the password for the host
+        raise _no_address("in a password, @ must stand as %40")
     options = parse_qsl(parts.query, keep_blank_values=True)
     sizes = [value for name, value in options if name == "pool_size"]
     if not sizes:
@@ -77,10 +79,16 @@ def _complete(conninfo: str) -> str:
     try:
         return make_conninfo("", **{**PARAMETERS, **conninfo_to_dict(conninfo)})
     except psycopg.ProgrammingError as error:
-        raise InvalidRequest(
-            f"this is no address of a PostgreSQL database: {str(error).strip()}",
-            hint="It looks like postgresql://user:password@host:5432/database",
-        ) from None
+        # What it says about percent signs quotes the password.
+        text = str(error).strip()
+        raise _no_address("a % must stand as %25" if "percent" in text else text) from None
+
+
+def _no_address(problem: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"this is no address of a PostgreSQL database: {problem}",
+        hint="It looks like postgresql://user:password@host:5432/database",
+    )
 
 
 def lock_timeout(waited: float) -> str:
