@@ -343,11 +343,19 @@ def merge(target: str | None, patch: str) -> Json:
             merged[name] = merge(merged.get(name), change)
     if merged == old:
         return Json(target)
-    return Json("{" + ",".join(f"{_name(name)}:{text}" for name, text in merged.items()) + "}")
+    return Json("{" + ",".join(f"{_leaf(name)}:{text}" for name, text in merged.items()) + "}")
 
 
-def _name(name: str) -> str:
-    return encode(name)
+SMALL = 2**63  # up to here `str` gives what `encode` does
+
+
+def _leaf(value: Any) -> str:
+    """What `encode` gives, in a fraction of its time for names and the like."""
+    if type(value) is str and value.isascii():
+        return _quote(value)
+    if type(value) is int and -SMALL < value < SMALL:
+        return str(value)
+    return encode(value)
 
 
 def write(data: Any) -> str:
@@ -360,7 +368,7 @@ def write(data: Any) -> str:
         return data
     if isinstance(data, dict):
         pairs = cast("dict[str, Any]", data).items()
-        return "{" + ",".join(f"{_name(name)}:{write(part)}" for name, part in pairs) + "}"
+        return "{" + ",".join(f"{_leaf(name)}:{write(part)}" for name, part in pairs) + "}"
     if isinstance(data, (list, tuple)):
         return "[" + ",".join(map(write, cast("list[Any]", data))) + "]"
-    return encode(data)
+    return _leaf(data)
