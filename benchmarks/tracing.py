@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
-from langfuse import Langfuse, get_client
+from langfuse import Langfuse
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from table import interleaved, print_table
@@ -38,15 +38,16 @@ def nowhere() -> TracerProvider:
     return provider
 
 
-def langfuse() -> telemetry.Observer:
-    Langfuse(
-        public_key="pk",
+def langfuse(public_key: str, **options: Any) -> Langfuse:
+    """A client with a provider as it would set it up, with nothing else on it."""
+    return Langfuse(
+        public_key=public_key,
         secret_key="sk",
         base_url="http://127.0.0.1:9",
-        tracer_provider=nowhere(),
+        tracer_provider=TracerProvider(shutdown_on_exit=False),
         span_exporter=Nowhere(),
+        **options,
     )
-    return Observations(Content(capture=False))
 
 
 memory = Memory("bench", url="memory://")
@@ -89,17 +90,25 @@ def bare_spans() -> Callable[[], object]:
     return spans
 
 
-def bare_observations() -> None:
-    client = get_client()
-    for _ in range(REPEAT):
-        with client.start_as_current_observation(name="bare", input={"a": 1}) as bare:
-            bare.update(output={"a": 1})
+def bare_observations(client: Langfuse) -> Callable[[], object]:
+    def observations() -> None:
+        for _ in range(REPEAT):
+            with client.start_as_current_observation(name="bare", input={"a": 1}) as bare:
+                bare.update(output={"a": 1})
+
+    return observations
+
+
+def shown_to(key: str, capture: bool = False) -> Callable[[], object]:
+    return traced_by(Observations(Content(capture), key))
 
 
 def main() -> None:
     memory.set("k", {"text": "x" * 100, "step": 1})
     plain = otel.SpanMaker(Content(capture=False), nowhere())
     full = otel.SpanMaker(Content(capture=True), nowhere())
+    client = langfuse("pk")
+    langfuse("pk-masked", mask=lambda data=None, **_: data)
     # First what is quick: the threads of exporters would disturb it.
     quiet = {
         "without telemetry": never_listening,
@@ -110,9 +119,11 @@ def main() -> None:
         "OpenTelemetry": traced_by(plain),
         "OpenTelemetry, with values": traced_by(full),
         "AgentOps": traced_by(plain, ToolShape(Content(capture=False))),
-        "Langfuse": traced_by(langfuse()),
+        "Langfuse": shown_to("pk"),
+        "Langfuse, with values": shown_to("pk", capture=True),
+        "Langfuse, with a mask": shown_to("pk-masked"),
         "(a bare span)": bare_spans(),
-        "(a bare observation of Langfuse)": bare_observations,
+        "(a bare observation of Langfuse)": bare_observations(client),
     }
     times = interleaved(quiet, repeat=1, rounds=3 * ROUNDS)
     times |= interleaved(traced, repeat=1, rounds=ROUNDS)
