@@ -131,6 +131,16 @@ def test_they_are_made_as_spans_unless_there_is_a_mask(service: Service) -> None
     assert isinstance(native.maker(masked), native.ByCall)
 
 
+def test_where_a_mask_cannot_be_told_there_may_be_one(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = get_client()
+    monkeypatch.delattr(client, "_mask")
+    monkeypatch.delattr(Langfuse, "_mask")  # its default
+    assert isinstance(native.maker(client), native.ByCall)
+    assert native.maker(client).masked
+
+
 @pytest.mark.parametrize("otherwise", ["fails", "types", "metadata"])
 def test_where_langfuse_makes_them_otherwise_its_own_call_is_used(
     otherwise: str, service: Service, botwire_memory: Memory, monkeypatch: pytest.MonkeyPatch

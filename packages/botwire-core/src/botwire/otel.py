@@ -28,14 +28,12 @@ __all__ = [
     "Shape",
     "SpanMaker",
     "add_shape",
-    "attributes_at_end",
     "attributes_at_start",
     "configure",
     "finish",
     "inject",
     "observe",
     "remove_shape",
-    "set_status",
     "span_name",
     "suppressed",
 ]
@@ -177,25 +175,16 @@ def inject(call: Call) -> None:
 
 
 def finish(span: trace.Span, call: Call, content: Content) -> None:
-    """Say on the span what came of the operation."""
-    if span.is_recording():
-        set_status(span, call)
-        span.set_attributes(attributes_at_end(call, content))
-
-
-def set_status(span: trace.Span, call: Call) -> None:
-    """Say on the span whether the operation failed. The error's title names no key and no value."""
+    """Say on the span what came of the operation. The error's title names no key and no value."""
+    if not span.is_recording():
+        return
     if isinstance(call.error, BotWireError):
         span.set_status(Status(StatusCode.ERROR, call.error.title))
     elif call.error is not None:
         span.set_status(Status(StatusCode.ERROR, type(call.error).__name__))
-
-
-def attributes_at_end(call: Call, content: Content) -> dict[str, Any]:
-    found = at_end(call, content)
+    span.set_attributes(at_end(call, content))
     for shape in _shapes:
-        found |= shape.at_end(call)
-    return found
+        span.set_attributes(shape.at_end(call))
 
 
 # Who wants no spans says so by one of these; the API has no public name for the newer one.

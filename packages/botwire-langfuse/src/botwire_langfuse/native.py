@@ -49,9 +49,7 @@ class Maker(Protocol):
         """An observation that is current in the block, and further attributes on its span."""
         ...
 
-    def end(self, observation: Any, attributes: Mapping[str, Any], shown: Shown) -> None:
-        """Add to both what is known at the end."""
-        ...
+    def update(self, observation: Any, shown: Shown) -> None: ...
 
 
 @lru_cache(maxsize=64)
@@ -86,8 +84,7 @@ class ByCall:
             trace.get_current_span().set_attributes(attributes)
             yield observation
 
-    def end(self, observation: Any, attributes: Mapping[str, Any], shown: Shown) -> None:
-        trace.get_current_span().set_attributes(attributes)
+    def update(self, observation: Any, shown: Shown) -> None:
         observation.update(**self._formed(shown))
 
     def _formed(self, shown: Shown) -> dict[str, Any]:
@@ -121,8 +118,8 @@ class BySpan:
         all_of_them = {**attributes, **self._common[as_type], **self._attributes(shown)}
         return otel.Current(self._tracer.start_span(name, attributes=all_of_them))
 
-    def end(self, observation: Any, attributes: Mapping[str, Any], shown: Shown) -> None:
-        observation.set_attributes({**attributes, **self._attributes(shown)})
+    def update(self, observation: Any, shown: Shown) -> None:
+        observation.set_attributes(self._attributes(shown))
         if shown.get("level") == "ERROR":
             observation.set_status(Status(StatusCode.ERROR, shown["status_message"]))
 

@@ -58,8 +58,8 @@ class Observations:
             otel.inject(call)
             yield
             if span.is_recording():
-                otel.set_status(span, call)
-                make.end(observation, otel.attributes_at_end(call, names), self._outcome(call))
+                otel.finish(span, call, names)
+                make.update(observation, self._outcome(call))
 
     def _metadata(self, call: Call) -> dict[str, Any]:
         """Where it happened. Langfuse hides the other attributes of its own spans."""

@@ -101,5 +101,5 @@ def tracer_of(client: Langfuse) -> trace.Tracer | None:
 
 
 def masks(client: Langfuse) -> bool:
-    """Whether it changes inputs, outputs and metadata before it sends them."""
-    return getattr(client, "_mask", None) is not None
+    """Whether it may change inputs, outputs and metadata before it sends them."""
+    return getattr(client, "_mask", "it cannot be told") is not None
