@@ -21,7 +21,7 @@ __all__ = ["Project", "Projects", "masks", "tracer_of"]
 
 log = logging.getLogger("botwire.langfuse")
 
-_manager: Any = resource_manager.LangfuseResourceManager
+_managers: Any = resource_manager
 
 
 class Project(Enum):
@@ -76,7 +76,7 @@ class Projects:
 
 
 def _instances() -> dict[str, object]:
-    return _manager._instances
+    return _managers.LangfuseResourceManager._instances
 
 
 def _configured() -> bool:
