@@ -9,7 +9,11 @@ __all__ = ["interleaved", "note", "print_table"]
 
 
 def interleaved(
-    tasks: dict[str, Callable[[], object]], *, repeat: int, rounds: int = 5
+    tasks: dict[str, Callable[[], object]],
+    *,
+    repeat: int,
+    rounds: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Microseconds a call of each task: the median of several rounds, taken in turn.
 
@@ -18,10 +22,10 @@ def interleaved(
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(rounds):
         for name, task in tasks.items():
-            started = time.perf_counter()
+            started = clock()
             for _ in range(repeat):
                 task()
-            seconds[name].append((time.perf_counter() - started) / repeat)
+            seconds[name].append((clock() - started) / repeat)
     return {name: statistics.median(times) * 1e6 for name, times in seconds.items()}
 
 

@@ -37,7 +37,7 @@ def langfuse(*installed: str) -> Environment:
     return Environment([*installed, *SERVER], ["botwire-langfuse"], tests)
 
 
-LANGFUSE = ("observations", "traced_memory", "process")
+LANGFUSE = ("observations", "native", "traced_memory", "process")
 ENVIRONMENTS = {
     "A": langfuse("langfuse==5.0.4", "opentelemetry-sdk==1.45.2"),
     "B": Environment(

@@ -89,6 +89,21 @@ def test_values_pass_through_redact_in_every_operation(botwire_memory: Memory) -
     assert "hidden a" in spans.text()
 
 
+def test_redact_is_asked_once_for_each_value(botwire_memory: Memory) -> None:
+    spans, asked = Spans(), list[str]()
+
+    def redact(key: str, value: Any) -> Any:
+        asked.append(key)
+        return f"hidden {len(asked)}"
+
+    with spans.recording(Content(capture=True, redact=redact)):
+        botwire_memory.set("written", 1)
+        botwire_memory.get("written")
+        botwire_memory.get_many(["written"])
+        botwire_memory.pop("written")
+    assert asked == ["written"] * 4
+
+
 def test_a_redact_that_fails_records_nothing_and_breaks_nothing(botwire_memory: Memory) -> None:
     def broken(key: str, value: Any) -> Any:
         raise ValueError(f"cannot redact {value}")

@@ -33,7 +33,7 @@ class Service:
 
     def project(self, **options: Any) -> Langfuse:
         """The client of a new project, with a tracer provider of its own."""
-        provider = TracerProvider(shutdown_on_exit=False)
+        provider = options.pop("tracer_provider", None) or TracerProvider(shutdown_on_exit=False)
         self._providers.append(provider)
         key = options.pop("public_key", f"pk-lf-{next(numbers)}")
         return Langfuse(

@@ -354,7 +354,21 @@ def merge(target: str | None, patch: str) -> Json:
             merged[name] = merge(merged.get(name), change)
     if merged == old:
         return Json(target)
-    return Json("{" + ",".join(f"{_text(name)}:{text}" for name, text in merged.items()) + "}")
+    return Json("{" + ",".join(f"{_leaf(name)}:{text}" for name, text in merged.items()) + "}")
+
+
+SMALL = 2**63  # up to here `str` gives what `encode` does
+
+
+def _leaf(value: Any) -> str:
+    """What `encode` gives, in a fraction of its time for names and the like."""
+    if type(value) is str and value.isascii():
+        return _quote(value)
+    if value is True or value is False:
+        return "true" if value else "false"
+    if type(value) is int and -SMALL < value < SMALL:
+        return str(value)
+    return encode(value)
 
 
 def write(data: Any) -> str:
@@ -363,19 +377,11 @@ def write(data: Any) -> str:
     >>> write({"value": Json('1.50'), "keys": ["a"]})
     '{"value":1.50,"keys":["a"]}'
     """
-    if isinstance(data, str):
-        return data if isinstance(data, Json) else _text(data)
+    if isinstance(data, Json):
+        return data
     if isinstance(data, dict):
         pairs = cast("dict[str, Any]", data).items()
-        return "{" + ",".join([f"{_text(name)}:{write(part)}" for name, part in pairs]) + "}"
+        return "{" + ",".join([f"{_leaf(name)}:{write(part)}" for name, part in pairs]) + "}"
     if isinstance(data, (list, tuple)):
         return "[" + ",".join(map(write, cast("list[Any]", data))) + "]"
-    if isinstance(data, bool):
-        return "true" if data else "false"
-    if isinstance(data, int) and abs(data) < 2**63:
-        return str(data)
-    return encode(data)
-
-
-def _text(text: str) -> str:
-    return _quote(text) if text.isascii() else encode(text)
+    return _leaf(data)

@@ -24,6 +24,7 @@ from botwire.telemetry.content import Content
 from botwire.telemetry.conventions import at_end, at_start, memory_operation
 
 __all__ = [
+    "Current",
     "Shape",
     "SpanMaker",
     "add_shape",
@@ -72,13 +73,12 @@ class SpanMaker:
     def __call__(self, call: Call) -> Generator[None]:
         if suppressed():
             return
-        with self._tracer.start_as_current_span(
+        span = self._tracer.start_span(
             span_name(call, memory_operation(call.operation)),
             kind=SpanKind.INTERNAL if call.server is None else SpanKind.CLIENT,
             attributes=attributes_at_start(call, self.content),
-            record_exception=False,  # of a `redact`, whose text may quote the value
-            set_status_on_exception=False,
-        ) as span:
+        )
+        with Current(span):
             inject(call)
             yield
             finish(span, call, self.content)
@@ -133,7 +133,10 @@ def remove_shape(shape: Shape) -> None:
 
 def span_name(call: Call, default: str) -> str:
     """The name a shape gives, or the default."""
-    return next(filter(None, (shape.name(call) for shape in _shapes)), default)
+    for shape in _shapes:
+        if name := shape.name(call):
+            return name
+    return default
 
 
 def attributes_at_start(call: Call, content: Content) -> dict[str, Any]:
@@ -142,6 +145,27 @@ def attributes_at_start(call: Call, content: Content) -> dict[str, Any]:
     for shape in _shapes:
         found |= shape.at_start(call)
     return found | at_start(call, content)
+
+
+class Current:
+    """A block in which a span is current, and which ends it.
+
+    Unlike `start_as_current_span` it records nothing of what is raised in it, as the text of what a
+    `redact` raises may quote the value; and it costs less.
+    """
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: trace.Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> trace.Span:
+        self._token = otel_context.attach(trace.set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(self, *_: object) -> None:
+        otel_context.detach(self._token)
+        self._span.end()
 
 
 def inject(call: Call) -> None:
@@ -172,4 +196,5 @@ _SUPPRESSIONS = (
 
 def suppressed() -> bool:
     """Whether the application wants no spans here."""
-    return any(otel_context.get_value(key) for key in _SUPPRESSIONS)
+    current = otel_context.get_current()
+    return any(map(current.get, _SUPPRESSIONS))

@@ -1,8 +1,8 @@
 """Operations as native observations of Langfuse.
 
-- Made with Langfuse's own API and not as plain spans, so that its mask applies, one project gets
-  them, and versions 3.9 to 5 show them alike; they also carry the standard attributes, for other
-  exporters on the same spans.
+- Made as Langfuse makes its own (`native.py`) and not as plain spans, so that its mask applies, one
+  project gets them, and versions 3.9 to 5 show them alike; they also carry the standard attributes,
+  for other exporters on the same spans.
 - Values stand only in input and output, where the mask sees them, and only if they were asked for.
   The mask does not see the standard attributes, so with a mask names stand there as hashes.
 - Reads are retrievers and writes are tools: Langfuse knows no type for memory.
@@ -15,11 +15,11 @@ from opentelemetry import trace
 
 from botwire import otel, telemetry
 from botwire.errors import BotWireError, Conflict
-from botwire.jsontext import write
 from botwire.stores.base import Mode
 from botwire.telemetry import Call
-from botwire.telemetry.content import Content, plain
-from botwire_langfuse.projects import Project, Projects, masks
+from botwire.telemetry.content import Content
+from botwire_langfuse.native import maker
+from botwire_langfuse.projects import Project, Projects
 
 __all__ = ["Observations", "current", "instrument", "uninstrument"]
 
@@ -46,23 +46,20 @@ class Observations:
             if client is Project.NONE:
                 yield from otel.observe(call)  # others may still want to see it
             return
-        masked = masks(client)
-        names = self._hashes if masked else self._names
-        # A mask is shown values as they are; without one, text saves Langfuse writing it.
-        form: Callable[[Any], Any] = plain if masked else write
-        block = client.start_as_current_observation(
-            name=otel.span_name(call, f"botwire.{call.operation.name}"),
-            as_type="tool" if call.operation.mode is Mode.WRITE else "retriever",
-            input=form(self.content.input(call)),
-            metadata=self._metadata(call),
-        )
-        with telemetry.untold(block) as observation:
+        make = maker(client)
+        names = self._hashes if make.masked else self._names
+        with make.start(
+            otel.span_name(call, f"botwire.{call.operation.name}"),
+            "tool" if call.operation.mode is Mode.WRITE else "retriever",
+            otel.attributes_at_start(call, names),
+            {"input": self.content.input(call), "metadata": self._metadata(call)},
+        ) as observation:
             span = trace.get_current_span()
-            span.set_attributes(otel.attributes_at_start(call, names))
             otel.inject(call)
             yield
-            otel.finish(span, call, names)
-            observation.update(**self._outcome(call, form))
+            if span.is_recording():
+                otel.finish(span, call, names)
+                make.update(observation, self._outcome(call))
 
     def _metadata(self, call: Call) -> dict[str, Any]:
         """Where it happened. Langfuse hides the other attributes of its own spans."""
@@ -71,10 +68,10 @@ class Observations:
             found["server"] = "{}:{}".format(*call.server)
         return found
 
-    def _outcome(self, call: Call, form: Callable[[Any], Any]) -> dict[str, Any]:
+    def _outcome(self, call: Call) -> dict[str, Any]:
         attempts = {"metadata": {"attempts": call.attempts}} if call.attempts > 1 else {}
         if call.error is None:
-            return attempts | {"output": form(self.content.output(call))}
+            return attempts | {"output": self.content.output(call)}
         level = "WARNING" if isinstance(call.error, Conflict) else "ERROR"
         return attempts | {"level": level, "status_message": _message(call.error)}
 

@@ -11,15 +11,17 @@ Langfuse has no public way to ask which clients exist and what they do; `_instan
 import logging
 import os
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 from langfuse import Langfuse, get_client
 from langfuse._client import resource_manager  # pyright: ignore[reportMissingTypeStubs]
 from opentelemetry import trace
 
-__all__ = ["Project", "Projects", "masks"]
+__all__ = ["Project", "Projects", "masks", "tracer_of"]
 
 log = logging.getLogger("botwire.langfuse")
+
+_managers: Any = resource_manager
 
 
 class Project(Enum):
@@ -43,9 +45,10 @@ class Projects:
 
     def find(self) -> Langfuse | Project:
         """The client, or why there is none."""
-        if not _instances() and _configured():
-            get_client()  # the one that the environment describes, as @observe makes it
         instances = _instances()
+        if not instances and _configured():
+            get_client()  # the one that the environment describes, as @observe makes it
+            instances = _instances()
         key = self.public_key or _enclosing()
         if key is None and len(instances) == 1:
             (key,) = instances
@@ -73,7 +76,7 @@ class Projects:
 
 
 def _instances() -> dict[str, object]:
-    return cast("Any", resource_manager).LangfuseResourceManager._instances
+    return _managers.LangfuseResourceManager._instances
 
 
 def _configured() -> bool:
@@ -89,9 +92,14 @@ def _enclosing() -> str | None:
 
 def _sends(client: Langfuse) -> bool:
     """Whether it makes observations at all; without keys, or switched off, it makes none."""
-    return not isinstance(getattr(client, "_otel_tracer", None), trace.NoOpTracer)
+    return not isinstance(tracer_of(client), trace.NoOpTracer)
+
+
+def tracer_of(client: Langfuse) -> trace.Tracer | None:
+    """What makes the spans of its observations, if it can be told."""
+    return getattr(client, "_otel_tracer", None)
 
 
 def masks(client: Langfuse) -> bool:
-    """Whether it changes inputs, outputs and metadata before it sends them."""
-    return getattr(client, "_mask", None) is not None
+    """Whether it may change inputs, outputs and metadata before it sends them."""
+    return getattr(client, "_mask", "it cannot be told") is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from botwire.operations.checks import name_text
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from botwire.stores.space import Space
 
 __all__ = ["OnKey", "Operation"]
+
+
+@cache
+def _fields(kind: "type[Operation]") -> Sequence[tuple[str, Any]]:
+    """The names and defaults of its fields, which every request asks for."""
+    return [(field.name, field.default) for field in fields(kind)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ class Operation:
 
     def request(self) -> dict[str, Any]:
         """The operation as plain data; what stands at its default is left out."""
-        given = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
+        given = ((name, getattr(self, name), default) for name, default in _fields(type(self)))
         return {name: value for name, value, default in given if value is not default}
 
     @property

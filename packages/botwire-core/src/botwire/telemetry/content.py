@@ -39,6 +39,8 @@ CAPTURING = {"true", "1", "span_only", "span_and_event"}  # the last two are the
 LIMIT = 8192
 FEW = 50  # keys or parts that are listed before the rest is only counted
 
+Records = list[dict[str, Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -89,21 +91,35 @@ class Content:
             told["keys"] = _few(map(self.name, operation.values))
         return told
 
-    def input(self, call: Call) -> dict[str, Any]:
-        """What the operation was told, with the values it was given if they may be recorded."""
-        told = self.arguments(call.operation)
-        return told | self._values(call, given(call.operation)) if self.capture else told
+    def input(self, call: Call, records: Records | None = None) -> dict[str, Any]:
+        """What the operation was told, with the values it was given if they may be recorded.
 
-    def output(self, call: Call) -> dict[str, Any]:
+        Args:
+            records: these values, from whoever has them already; `redact` is not asked again then.
+        """
+        told = self.arguments(call.operation)
+        if not self.capture:
+            return told
+        return told | _values(call, self.given(call) if records is None else records)
+
+    def output(self, call: Call, records: Records | None = None) -> dict[str, Any]:
         """What came of it, with the values it returned if they may be recorded."""
         found: dict[str, Any] = {} if call.error else dict(outcome(call.reply))
-        if self.capture:
-            found |= self._values(call, returned(call.operation, call.result))
-        return found
+        if not self.capture:
+            return found
+        return found | _values(call, self.returned(call) if records is None else records)
 
-    def records(self, pairs: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+    def given(self, call: Call) -> Records:
+        """The values that the operation brings with it."""
+        return self.records(given(call.operation))
+
+    def returned(self, call: Call) -> Records:
+        """The values in what the caller gets."""
+        return self.records(returned(call.operation, call.result))
+
+    def records(self, pairs: Iterable[tuple[str, Any]]) -> Records:
         """Keys with their values, as the conventions for `gen_ai.memory.records` want them."""
-        records: list[dict[str, Any]] = []
+        records: Records = []
         left = self.limit
         for key, value in pairs if self.capture else ():
             if left <= 0:
@@ -123,18 +139,18 @@ class Content:
         }
         return plain({name: _cut(_text_of(v), self.limit) for name, v in redacted.items()})
 
-    def _values(self, call: Call, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        records = self.records(pairs)
-        if not records:
-            return {}
-        if hasattr(call.operation, "key"):
-            return {"value": records[0]["content"]}
-        return {"records": records}
-
     def _redacted(self, key: str, value: Any) -> Json:
         if self.redact is None:
             return value if isinstance(value, Json) else encode(value)
         return encode(self.redact(key, decode(value) if isinstance(value, Json) else value))
+
+
+def _values(call: Call, records: Records) -> dict[str, Any]:
+    if not records:
+        return {}
+    if hasattr(call.operation, "key"):
+        return {"value": records[0]["content"]}
+    return {"records": records}
 
 
 def plain(data: Any) -> Any:

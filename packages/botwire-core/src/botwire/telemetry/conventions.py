@@ -17,7 +17,7 @@ from botwire.jsontext import write
 from botwire.operations import Operation
 from botwire.stores.base import Mode
 from botwire.telemetry import Call
-from botwire.telemetry.content import Content, given, outcome, returned
+from botwire.telemetry.content import Content, given, outcome
 
 __all__ = ["at_end", "at_start", "error_type", "memory_operation"]
 
@@ -83,11 +83,12 @@ def _told(operation: Operation, content: Content) -> Attributes:
 
 
 def _given(call: Call, content: Content) -> Attributes:
-    found: Attributes = {"input.value": write(content.input(call))}
+    records = content.given(call)
+    found: Attributes = {"input.value": write(content.input(call, records))}
     found["input.mime_type"] = "application/json"
     if prefix := getattr(call.operation, "prefix", ""):
         found["gen_ai.memory.query.text"] = content.name(prefix)
-    if records := content.records(given(call.operation)):
+    if records:
         found["gen_ai.memory.records"] = write(records)
     return found
 
@@ -112,10 +113,10 @@ def at_end(call: Call, content: Content) -> Attributes:
 
 
 def _returned(call: Call, content: Content) -> Attributes:
-    found: Attributes = {"output.value": write(content.output(call))}
+    records = content.returned(call)
+    found: Attributes = {"output.value": write(content.output(call, records))}
     found["output.mime_type"] = "application/json"
     if call.operation.mode is not Mode.WRITE:
-        records = content.records(returned(call.operation, call.result))
         found["gen_ai.memory.records"] = write(records)
     return found
 

@@ -1,0 +1,164 @@
+"""How an observation is made: by Langfuse's own call, or as the span that comes of it.
+
+An observation is a span of its client's tracer, with attributes that Langfuse documents
+(`LangfuseOtelSpanAttributes`; langfuse.com/integrations/native/opentelemetry#property-mapping).
+Its own call takes longer than that span and the operation together: it looks for media in all data
+and looks types up, several times. So the span is made here. Sampling, filter, export and what
+`propagate_attributes` set are the client's all the same, and so is what arrives.
+
+- What Langfuse puts on every observation, and how it writes metadata, is asked of Langfuse.
+- With a mask, or when the answer is not one that is known here, its own call is used.
+- Baggage does not say that the trace is Langfuse's, as it does for its own: none is sent anyway.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from typing import Any, Protocol
+
+from langfuse import Langfuse, LangfuseOtelSpanAttributes, LangfuseRetriever, LangfuseTool
+from opentelemetry import trace
+from opentelemetry.trace import Status, StatusCode
+
+from botwire import otel
+from botwire.jsontext import write
+from botwire.telemetry import untold
+from botwire.telemetry.content import plain
+from botwire_langfuse.projects import masks, tracer_of
+
+__all__ = ["Maker", "maker"]
+
+log = logging.getLogger("botwire.langfuse")
+
+Shown = Mapping[str, Any]  # input, output, metadata, level, status_message
+
+
+class Maker(Protocol):
+    """Makes the observations of one client.
+
+    Attributes:
+        masked: whether a mask changes what is shown. It sees no other attributes of a span.
+    """
+
+    masked: bool
+
+    def start(
+        self, name: str, as_type: str, attributes: Mapping[str, Any], shown: Shown
+    ) -> AbstractContextManager[Any]:
+        """An observation that is current in the block, and further attributes on its span."""
+        ...
+
+    def update(self, observation: Any, shown: Shown) -> None: ...
+
+
+@lru_cache(maxsize=64)
+def maker(client: Langfuse) -> Maker:
+    """What makes the observations of this client."""
+    tracer = tracer_of(client)
+    if tracer is not None and not masks(client):
+        try:
+            return BySpan(client, tracer)
+        except Exception:  # of Langfuse's code, which another version may have changed
+            log.info("observations are made by Langfuse's own call, which is slower", exc_info=True)
+    return ByCall(client)
+
+
+class ByCall:
+    """Makes them by Langfuse's own call."""
+
+    def __init__(self, client: Langfuse) -> None:
+        self._client: Any = client
+        self.masked = masks(client)
+        # A mask is shown values as they are; without one, text saves Langfuse writing it.
+        self._form: Callable[[Any], Any] = plain if self.masked else write
+
+    @contextmanager
+    def start(
+        self, name: str, as_type: str, attributes: Mapping[str, Any], shown: Shown
+    ) -> Generator[Any]:
+        block = self._client.start_as_current_observation(
+            name=name, as_type=as_type, **self._formed(shown)
+        )
+        with untold(block) as observation:
+            trace.get_current_span().set_attributes(attributes)
+            yield observation
+
+    def update(self, observation: Any, shown: Shown) -> None:
+        observation.update(**self._formed(shown))
+
+    def _formed(self, shown: Shown) -> dict[str, Any]:
+        return {
+            name: self._form(value) if name in ("input", "output") else value
+            for name, value in shown.items()
+        }
+
+
+class BySpan:
+    """Makes them as spans of the client's tracer; fails if Langfuse makes them unlike this."""
+
+    masked = False
+
+    def __init__(self, client: Langfuse, tracer: trace.Tracer) -> None:
+        self._tracer = tracer
+        self._common: dict[str, Mapping[str, Any]] = {}
+        for as_type, kind in (("tool", LangfuseTool), ("retriever", LangfuseRetriever)):
+            span = Notes()
+            kind(otel_span=span, langfuse_client=client, metadata={"text": "x", "number": 1})
+            form = span.noted.pop(f"{METADATA}.text"), span.noted.pop(f"{METADATA}.number")
+            self._metadata_form = METADATA_FORMS[form]
+            if span.noted[LangfuseOtelSpanAttributes.OBSERVATION_TYPE] != as_type:
+                raise ValueError(f"an observation of type {as_type} has {span.noted}")
+            self._common[as_type] = span.noted
+
+    def start(
+        self, name: str, as_type: str, attributes: Mapping[str, Any], shown: Shown
+    ) -> AbstractContextManager[Any]:
+        # A span that is full drops what came first, which should not be what Langfuse shows.
+        all_of_them = {**attributes, **self._common[as_type], **self._attributes(shown)}
+        return otel.Current(self._tracer.start_span(name, attributes=all_of_them))
+
+    def update(self, observation: Any, shown: Shown) -> None:
+        observation.set_attributes(self._attributes(shown))
+        if shown.get("level") == "ERROR":
+            observation.set_status(Status(StatusCode.ERROR, shown["status_message"]))
+
+    def _attributes(self, shown: Shown) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in shown.items():
+            if name == "metadata":
+                for key, part in value.items():
+                    found[f"{METADATA}.{key}"] = self._metadata_form(part)
+            else:
+                found[NAMES[name]] = write(value) if name in ("input", "output") else value
+        return found
+
+
+METADATA = LangfuseOtelSpanAttributes.OBSERVATION_METADATA
+METADATA_FORMS: Mapping[tuple[Any, Any], Callable[[Any], Any]] = {
+    ("x", 1): lambda value: value,  # before Langfuse 5
+    ('"x"', "1"): write,
+}
+NAMES = {
+    "input": LangfuseOtelSpanAttributes.OBSERVATION_INPUT,
+    "output": LangfuseOtelSpanAttributes.OBSERVATION_OUTPUT,
+    "level": LangfuseOtelSpanAttributes.OBSERVATION_LEVEL,
+    "status_message": LangfuseOtelSpanAttributes.OBSERVATION_STATUS_MESSAGE,
+}
+
+
+class Notes(trace.NonRecordingSpan):
+    """A span that belongs to no trace and only notes which attributes it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(trace.INVALID_SPAN_CONTEXT)
+        self.noted: dict[str, Any] = {}
+
+    def is_recording(self) -> bool:
+        return True
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        self.noted[key] = value
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        self.noted.update(attributes)
