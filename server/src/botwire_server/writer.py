@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from botwire.operations import Append, Operation, Set
 from botwire.stores.store import Store, Ticket
 from botwire_server.lanes import Lanes
 from botwire_server.metrics import Metrics
@@ -20,19 +21,22 @@ from botwire_server.steps import Done
 __all__ = ["Writer"]
 
 
-QUICK = frozenset({"set", "delete", "touch", "persist", "increment", "append"})
+QUICK = frozenset({"delete", "touch", "persist", "increment"})
 QUICK_BYTES = 65536
 PATIENCE = 0.01  # seconds until a group takes long
 
 
 def _all_quick(tickets: Sequence[Ticket]) -> bool:
     """Whether these writes touch single keys with small values, so that the loop may apply them."""
-    return all(
-        ticket.operation.name in QUICK
-        and len(getattr(ticket.operation, "value", "")) <= QUICK_BYTES
-        and sum(map(len, getattr(ticket.operation, "items", ()))) <= QUICK_BYTES
-        for ticket in tickets
-    )
+    return all(_quick(ticket.operation) for ticket in tickets)
+
+
+def _quick(operation: Operation) -> bool:
+    if isinstance(operation, Set):
+        return len(operation.value) <= QUICK_BYTES
+    if isinstance(operation, Append):
+        return sum(map(len, operation.items)) <= QUICK_BYTES
+    return operation.name in QUICK
 
 
 class Writer:

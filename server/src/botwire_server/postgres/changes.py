@@ -100,6 +100,10 @@ def _save_chunks(saved: list[_SavedChunk]) -> Statement:
 
 def _parts(rows: list[tuple[str, Row]]) -> Iterator[list[tuple[str, Row]]]:
     """The rows in portions that one statement can carry."""
+    if sum(len(row.value) for _, row in rows) <= MUCH:
+        if rows:
+            yield rows
+        return
     part: list[tuple[str, Row]] = []
     weight = 0
     for named in rows:

@@ -201,8 +201,9 @@ class PostgresSession:
         return row.value, row.version, row.expires_at, row.sliding or row.chunked
 
     def row(self, namespace: str, key: str) -> Row | None:
-        found = self.rows(namespace, [key])
-        return found[0] if found else None
+        if (namespace, key) not in self._rows:
+            self.rows(namespace, [key])
+        return self._state(namespace, key)
 
     def rows(self, namespace: str, keys: Sequence[str]) -> list[Row]:
         missing = [(namespace, key) for key in keys if (namespace, key) not in self._rows]

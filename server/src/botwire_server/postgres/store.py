@@ -190,7 +190,7 @@ class PostgresStore(Store):
             session.take_rows(await wire.exchange_soon(end=True))
             self._floor = max(self._floor, session.now)
             whole = True
-        except (psycopg.Error, ClockSetBack):
+        except Exception:
             return False  # `read_together` will meet it again, and knows what to do
         finally:
             self.pool.give_back(wire, whole=whole)
