@@ -128,8 +128,6 @@ class Batch(Operation):
 
     def apply(self, space: "Space") -> dict[str, Any]:
         space.load(self.keys)
-        if self.mode is not Mode.WRITE:
-            return {"results": [part.apply(space) for part in self.operations]}
         with space.all_or_nothing():
             return {"results": [part.apply(space) for part in self.operations]}
 
