@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from botwire.errors import StorageFull
+from botwire.errors import Conflict, StorageFull
 from botwire.jsontext import Json, encode
-from botwire.operations import Get, Set
+from botwire.operations import Append, Batch, Clear, Expect, Get, Operation, Set
 from botwire.stores.base import Limits, Mode
 from botwire.stores.sqlite import SQLiteStore
 from botwire.stores.store import Once, Ticket
@@ -56,6 +56,30 @@ def test_a_value_that_does_not_fit_on_the_disk_fails_alone(store: SQLiteStore) -
         tickets[1].result()
     assert store.run(Get("n", "large")) is None
     assert store.write(Set("n", "after", Json("1")))["version"] == 3
+
+
+LONG = encode("x" * 5000)  # so long that a list puts it into a chunk at once
+CHANGES: dict[str, list[Operation]] = {
+    "staged": [Set("n", "list", Json("1")), Set("n", "new", Json("1"))],
+    "a chunk": [Append("n", "list", (LONG,)), Append("n", "new", (LONG,))],
+    "what was read past what is staged": [Set("n", "new", Json("1")), Clear("n", "")],
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES.keys())
+def test_a_batch_that_fails_in_a_group_leaves_nothing(
+    store: SQLiteStore, changes: list[Operation]
+) -> None:
+    store.write(Append("n", "list", (LONG, Json("1"))))
+    before = store.run(Get("n", "list"))
+    failing = Batch("n", (*changes, Expect("n", "list", 99)))
+    tickets = [Ticket(Set("n", "a", LONG)), Ticket(failing), Ticket(Set("n", "b", LONG))]
+    store.commit(tickets)
+    with pytest.raises(Conflict):
+        tickets[1].result()
+    assert store.run(Get("n", "list")) == before
+    assert [store.run(Get("n", key)) is not None for key in ("a", "new", "b")] == [1, 0, 1]
+    assert tickets[2].result()["version"] == 3
 
 
 def test_a_group_that_was_begun_is_visible_only_once_it_is_finished(store: SQLiteStore) -> None:

@@ -126,6 +126,42 @@ def test_writes_that_come_while_one_is_under_way_share_the_next_request(
     assert nothing_waits(saver)
 
 
+def test_writes_that_come_while_a_checkpoint_is_under_way_share_the_request_after_it(
+    saver: BotWireSaver, store: Gated, face: Any
+) -> None:
+    where = Chain(saver).put(a=1)
+    store.closed()
+    saving = face.start(saver, "put", where, checkpoint({}, {}), {}, {})
+    store.until(1)
+    started = [face.start(saver, "put_writes", where, *write(n)) for n in range(3)]
+    waiting(saver, 3)
+    assert not any(one.done() for one in started)
+    store.gate.set()
+    wait([saving, *started], PATIENCE)
+    assert [one.result() for one in started] == [None] * 3
+    assert [len(one.keys) for one in store.writes[1:]] == [3]
+    assert tasks(saver, where) == [f"task-{n}" for n in range(3)]
+    assert nothing_waits(saver)
+
+
+def test_a_write_outlives_a_checkpoint_that_failed_before_it(
+    saver: BotWireSaver, store: Gated, face: Any
+) -> None:
+    where = Chain(saver).put(a=1)
+    store.closed()
+    large = checkpoint({"x": "1.x"}, {"x": "y" * 700_000})
+    saving = face.start(saver, "put", where, large, {}, {"x": "1.x"})
+    store.until(1)
+    started = face.start(saver, "put_writes", where, *write(0))
+    waiting(saver, 1)
+    store.gate.set()
+    wait([saving, started], PATIENCE)
+    assert isinstance(saving.exception(), TooLarge)
+    assert started.result() is None
+    assert tasks(saver, where) == ["task-0"]
+    assert nothing_waits(saver)
+
+
 def test_a_checkpoint_does_not_wait_and_takes_along_what_waits(
     saver: BotWireSaver, store: Gated, face: Any
 ) -> None:

@@ -128,8 +128,6 @@ class Batch(Operation):
 
     def apply(self, space: "Space") -> dict[str, Any]:
         space.load(self.keys)
-        if space.mode is not Mode.WRITE:  # more than its parts need where one renews a sliding ttl
-            return {"results": [part.apply(space) for part in self.operations]}
         with space.all_or_nothing():
             return {"results": [part.apply(space) for part in self.operations]}
 

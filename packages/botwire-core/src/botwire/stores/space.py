@@ -9,7 +9,7 @@
 
 import zlib
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NoReturn
 
 from botwire.errors import Conflict, QuotaExceeded, TooLarge, WrongType
@@ -28,8 +28,10 @@ class Space:
     __slots__ = (
         "_ledger",
         "_ledger_old",
+        "_part",
         "_rows",
         "_staged",
+        "_undoable",
         "limits",
         "mode",
         "name",
@@ -47,6 +49,8 @@ class Space:
         self._staged: set[str] = set()
         self._ledger: Ledger | None = None
         self._ledger_old: Ledger | None = None
+        self._part: ExitStack | None = None  # the changes under way that happen together
+        self._undoable = False  # whether a savepoint stands before them
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -260,14 +264,13 @@ class Space:
         self._charge_write()
         expires_at = None if ttl is None else self.now + ttl
         sliding = row.sliding if ttl is not None else 0
-        self._count_write()
+        self._book(0)
         self._stage(row._replace(ttl=ttl, expires_at=expires_at, sliding=sliding))
 
     def remove(self, row: Row) -> None:
         """Delete an existing key. It counts as one write."""
         self._charge_write()
-        self._take_version()
-        self._count_write()
+        self._book(1)
         self.discard(row)
 
     def discard(self, row: Row) -> None:
@@ -308,9 +311,9 @@ class Space:
             dropped = head if stored else None
         self._charge(old, key, grown.bytes)
         if dropped is not None:
-            self.session.remove_chunks(self.name, key, dropped)
+            self._changing().remove_chunks(self.name, key, dropped)
         for chunk in chunks:
-            self.session.save_chunk(self.name, key, chunk)
+            self._changing().save_chunk(self.name, key, chunk)
         if ttl is not None:
             grown = grown._replace(ttl=ttl, expires_at=self.now + ttl, sliding=int(sliding))
         return self._change(old, grown)
@@ -329,27 +332,21 @@ class Space:
 
     def _drop_chunks(self, row: Row | None) -> None:
         if row is not None and row.chunked:
-            self.session.remove_chunks(self.name, row.key, None)
+            self._changing().remove_chunks(self.name, row.key, None)
 
     def _change(self, old: Row | None, new: Row) -> Row:
         """Stage a new state of a key: the next version, one write, its size in the ledger."""
-        version = self._take_version()
-        self._count_write()
-        ledger = self.ledger
         grown = size(new.key) + new.bytes - _weight(old)
-        self._ledger = ledger._replace(
-            entries=ledger.entries + (old is None), bytes=ledger.bytes + grown
-        )
+        version = self._book(1, int(old is None), grown)
         created = old.created_at if old is not None and self._alive(old) else self.now
         return self._stage(new._replace(version=version, created_at=created, updated_at=self.now))
 
-    def _take_version(self) -> int:
-        self._ledger = self.ledger._replace(version=self.ledger.version + 1)
-        return self._ledger.version
-
-    def _count_write(self) -> None:
+    def _book(self, versions: int, entries: int = 0, bytes_: int = 0) -> int:
+        """Enter one write into the ledger; the version that it has."""
         day, writes, _ = self.today()
-        self._ledger = self.ledger._replace(day=day, writes=writes + 1)
+        version, had, used, *_ = self.ledger
+        self._ledger = Ledger(version + versions, had + entries, used + bytes_, day, writes + 1)
+        return self._ledger.version
 
     def _stage(self, row: Row) -> Row:
         self._rows[row.key] = row
@@ -359,14 +356,29 @@ class Space:
     @contextmanager
     def all_or_nothing(self) -> Generator[None]:
         """Several changes that happen together: when one fails, none is left."""
+        if self._part is not None:  # the block around this one is undone as a whole
+            yield
+            return
         self.flush()
         try:
-            with self.session.savepoint():
+            with ExitStack() as self._part:
                 yield
-                self.flush()
         except BaseException:
             self.forget()
             raise
+        finally:
+            self._part, self._undoable = None, False
+
+    def _changing(self) -> Session:
+        """The session, to change something in it.
+
+        What is only staged is undone by forgetting it. So most blocks need no savepoint, and the
+        others get theirs here, before their first change.
+        """
+        if self._part is not None and not self._undoable:
+            self._part.enter_context(self.session.savepoint())
+            self._undoable = True
+        return self.session
 
     def forget(self) -> None:
         """Look at everything anew: it was changed past this object."""
@@ -379,16 +391,16 @@ class Space:
         if self._staged:
             self._flush_rows()
         if self._ledger is not self._ledger_old and self._ledger is not None:
-            self.session.save_ledger(self.name, self._ledger)
+            self._changing().save_ledger(self.name, self._ledger)
             self._ledger_old = self._ledger
 
     def _flush_rows(self) -> None:
         rows = [(key, self._rows[key]) for key in self._staged]
         kept = [row for _, row in rows if row is not None]
         if kept:
-            self.session.save_rows(self.name, kept)
+            self._changing().save_rows(self.name, kept)
         if len(kept) < len(rows):
-            self.session.remove_rows(self.name, [key for key, row in rows if row is None])
+            self._changing().remove_rows(self.name, [key for key, row in rows if row is None])
         self._staged.clear()
 
 

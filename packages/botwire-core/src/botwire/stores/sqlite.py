@@ -32,6 +32,7 @@ _GLANCE: LiteralString = """SELECT CASE WHEN bytes <= 65536 THEN value ELSE '' E
     expires_at, sliding OR mid > head OR bytes > 65536
     FROM entries WHERE namespace = ? AND key = ?"""
 _ROW: LiteralString = f"SELECT {_COLUMNS} FROM entries WHERE namespace = ? AND key = ?"
+_ROWS: LiteralString = _ROW.replace("key = ?", "key IN ({})")
 _SCAN: LiteralString = f"SELECT {_COLUMNS}"
 # Long values stand on pages of their own, which a scan without them does not touch.
 _SCAN_BARE: LiteralString = _SCAN.replace("value", "''", 1)
@@ -51,6 +52,7 @@ _SAVE_LEDGER: LiteralString = """INSERT INTO namespaces VALUES (?, ?, ?, ?, ?, ?
 
 
 REST_SECONDS = 5.0  # how long a fork waits for readers
+MANY = 100  # keys that one statement asks for
 
 _inherited: list[sqlite3.Connection] = []  # kept for ever: closing them would disturb the parent
 
@@ -74,7 +76,13 @@ class SQLiteSession:
         return None if found is None else Row._make(found)
 
     def rows(self, namespace: str, keys: Sequence[str]) -> list[Row]:
-        return [row for row in (self.row(namespace, key) for key in keys) if row is not None]
+        found: list[Row] = []
+        for start in range(0, len(keys), MANY):
+            some = keys[start : start + MANY]
+            marks: list[LiteralString] = ["?"] * len(some)
+            asked = self.connection.execute(_ROWS.format(", ".join(marks)), (namespace, *some))
+            found += map(Row._make, asked)
+        return found
 
     def scan(
         self,

@@ -2,7 +2,8 @@
 
 import marshal
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from struct import pack
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
@@ -12,6 +13,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 __all__ = ["Codec", "strict_serializer"]
 
 USUAL = "msgpack"
+LIST = b"\xdd"  # how a list begins in MessagePack; the number of its items follows
 MARSHAL_FORMAT = 2  # later ones depend on what else refers to an object, not on its value alone
 
 
@@ -28,6 +30,7 @@ class Codec:
 
     def __init__(self, serde: SerializerProtocol) -> None:
         self._dump, self._load = serde.dumps_typed, serde.loads_typed
+        self._joins = type(serde) is JsonPlusSerializer  # which surely writes MessagePack
 
     def pack(self, value: Any) -> str:
         kind, data = self._dump(value)
@@ -38,6 +41,12 @@ class Codec:
         """The value that was packed."""
         kind, found, data = text.rpartition(":")
         return self._load((kind if found else USUAL, a2b_base64(data)))
+
+    def load_all(self, texts: Sequence[str]) -> list[Any]:
+        """The values that were packed; reading them as one list is quicker than one by one."""
+        if not self._joins or any(":" in text for text in texts):
+            return list(map(self.load, texts))
+        return self._load((USUAL, LIST + pack(">I", len(texts)) + b"".join(map(a2b_base64, texts))))
 
     def fingerprint(self, value: Any) -> int:
         """A number that tells a value from others and from what it was before it was changed.

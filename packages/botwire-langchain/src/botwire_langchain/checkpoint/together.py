@@ -5,8 +5,8 @@ right after the last of them.
 
 - A write that finds none under way is sent at once, which here means: when everybody has gone on
   who can do so without waiting, microseconds later. A checkpoint is always sent at once.
-- A write that finds another one under way waits until that is done, or until a checkpoint is sent;
-  then all that wait by then are sent together.
+- A write that finds another one or a checkpoint under way waits until that is done, or until a
+  checkpoint is sent; then all that wait by then are sent together.
 - A call returns when what it wrote is kept. What failed together each caller tries alone, so that
   each gets its own error; writing twice changes nothing.
 - Calls that block wait for such calls only, and tasks for tasks of their own event loop: nobody
@@ -97,10 +97,15 @@ class _Write:
 
 @dataclass(slots=True)
 class _Line:
-    """The one whose request is under way, and those who wait for it."""
+    """Who waits, and what for: the one whose request is under way, and checkpoints that are."""
 
-    leader: _Write
-    waiting: list[_Write]
+    waiting: list[_Write] = field(default_factory=list[_Write])
+    leader: _Write | None = None
+    saving: int = 0
+
+    @property
+    def free(self) -> bool:
+        return self.leader is None and not self.saving
 
     def take(self) -> list[_Write]:
         size = count = 0
@@ -131,9 +136,11 @@ class Together:
         key, mine = (pace.home(), thread), _Write(append, size)
         line = self._enter(key, mine)
         try:
-            yield pace.pause() if line.leader is mine else pace.wait(mine.called)
+            if line.leader is not mine:
+                yield pace.wait(mine.called)
             if line.leader is mine:
-                with self.waiting(thread, pace) as appends:
+                yield pace.pause()
+                with self._taken(line) as appends:
                     if appends:
                         yield from send(appends)
         finally:
@@ -144,10 +151,24 @@ class Together:
 
     @contextmanager
     def waiting(self, thread: str, pace: Pace) -> Generator[list[Append]]:
-        """What waits for a thread, to be sent in the block; if that fails, nothing was."""
+        """What waits for a thread, to be sent with a checkpoint in the block."""
+        key = (pace.home(), thread)
         with self._lock:
-            line = self._lines.get((pace.home(), thread))
-            taken = line.take() if line else []
+            line = self._lines.setdefault(key, _Line())
+            line.saving += 1
+        try:
+            with self._taken(line) as appends:
+                yield appends
+        finally:
+            with self._lock:
+                line.saving -= 1
+                self._go_on(key, line)
+
+    @contextmanager
+    def _taken(self, line: _Line) -> Generator[list[Append]]:
+        """What waits in the line, to be sent in the block; if that fails, nothing was."""
+        with self._lock:
+            taken = line.take()
         kept = False
         try:
             yield [write.append for write in taken]
@@ -158,8 +179,10 @@ class Together:
 
     def _enter(self, key: tuple[object, str], mine: _Write) -> _Line:
         with self._lock:
-            line = self._lines.setdefault(key, _Line(mine, []))
+            line = self._lines.setdefault(key, _Line())
             line.waiting.append(mine)
+            if line.free:
+                line.leader = mine
             return line
 
     def _leave(self, key: tuple[object, str], line: _Line, mine: _Write) -> None:
@@ -167,13 +190,19 @@ class Together:
         with self._lock:
             if mine in line.waiting:
                 line.waiting.remove(mine)
-            if line.leader is not mine:
-                return
-            if line.waiting:
-                line.leader = line.waiting[0]
-                line.leader.called.set_result(None)
-            else:
-                del self._lines[key]
+            if line.leader is mine:
+                line.leader = None
+            self._go_on(key, line)
+
+    def _go_on(self, key: tuple[object, str], line: _Line) -> None:
+        """Let the first of those who wait lead, unless something is still under way."""
+        if not line.free:
+            return
+        if line.waiting:
+            line.leader = line.waiting[0]
+            line.leader.called.set_result(None)
+        elif self._lines.get(key) is line:  # a line that others left first is gone already
+            del self._lines[key]
 
     def before_fork(self) -> None:
         self._lock.acquire()

@@ -23,6 +23,7 @@ __all__ = ["Blob", "Inline", "Ref", "Rope", "Segment", "Writer", "from_record", 
 
 INLINE = 512  # characters; a key of its own costs about as much
 SEGMENT_BYTES = 1_000_000  # a value on a server has a limit (10 MB), and nothing grows for ever
+FEW = 4  # items that may well fit into the document
 SEGMENTS = 32  # a list in more pieces than this is written anew in one
 
 
@@ -120,7 +121,7 @@ def load(ref: Ref, entries: Mapping[str, Entry], codec: Codec) -> tuple[Any, Ref
     if isinstance(ref, Blob):
         return codec.load(entries[ref.key].value), ref
     parts = [(entries[segment.key], segment) for segment in ref.segments]
-    items = [codec.load(text) for entry, part in parts for text in entry.value[: part.count]]
+    items = codec.load_all([text for entry, part in parts for text in entry.value[: part.count]])
     segments = tuple(_known(segment, entry) for entry, segment in parts)
     return items, Rope(segments, array("q", map(codec.fingerprint, items)))
 
@@ -152,6 +153,10 @@ class Writer:
         return Blob(key)
 
     def _store_list(self, items: list[Any], key: str, old: Rope) -> Ref:
+        if not old.prints and len(items) <= FEW:  # what tasks send, say: it is soon seen
+            text = self.codec.pack(items)
+            if len(text) <= INLINE:
+                return Inline(text)
         prints = array("q", map(self.codec.fingerprint, items))
         same = _common(old.prints, prints)
         kept = old.cut(same)
