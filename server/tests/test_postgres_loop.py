@@ -1,7 +1,7 @@
 """Groups on an event loop: it goes on meanwhile, and what goes wrong leaves nothing behind."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,9 @@ from botwire.stores.store import Ticket
 from botwire.testing import PostgresServer
 from botwire.testing.proxy import Proxy
 from botwire_server.postgres import PostgresStore, pool
+from botwire_server.requests import Request
+from botwire_server.service import Service
+from botwire_server.settings import Settings
 
 pytestmark = pytest.mark.postgres
 
@@ -190,6 +193,39 @@ def test_a_database_that_stands_still_is_given_up(
             other.execute("LOCK TABLE botwire.entries IN ACCESS EXCLUSIVE MODE")
             assert commit(store, increments("ns")) is None
         assert memory.get("n") == 1
+
+
+def test_a_server_leaves_to_threads_what_is_large_and_nothing_else(database: str) -> None:
+    in_threads: list[str] = []
+
+    class Watched(PostgresStore):
+        def commit(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
+            in_threads.extend(ticket.operation.name for ticket in tickets)
+            return super().commit(tickets)
+
+        def read_together(self, tickets: Sequence[Ticket]) -> None:
+            in_threads.extend(ticket.operation.name for ticket in tickets)
+            super().read_together(tickets)
+
+    async def act() -> list[Any]:
+        store = Watched(database)
+        store.namespaces()  # opens a connection
+        service = Service(store, Settings(url="postgresql://", port=0))
+        request = Request("POST", b"/v1/set", b"", [], 1)
+        small = [Set("ns", f"k{n}", encode("x")) for n in range(5)] + [Increment("ns", "n")]
+        large = Set("ns", "large", encode("x" * 70_000))
+        try:
+            await asyncio.gather(*[service.run(operation, request) for operation in small])
+            found = await asyncio.gather(
+                *[service.run(Get("ns", f"k{n}"), request) for n in range(5)]
+            )
+            await service.run(large, request)
+        finally:
+            await service.close()
+        return found
+
+    assert [each["value"] for each in asyncio.run(act())] == ['"x"'] * 5
+    assert in_threads == ["set"]
 
 
 def test_an_operation_read_with_others_sees_every_kind_of_row(database: str) -> None:

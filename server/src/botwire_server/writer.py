@@ -95,9 +95,13 @@ class Writer:
         self._start()
 
     async def _commit(self, group: list[Ticket]) -> Sequence[Ticket] | None:
-        finish = self._store.begin(group) if _all_quick(group) else None
-        job = finish or partial(self._store.commit, group)
-        left = await asyncio.get_running_loop().run_in_executor(self._threads, job)
+        quick = _all_quick(group)
+        left = await self._store.commit_soon(group) if quick else None
+        if left is None:
+            job = self._store.begin(group) if quick else None
+            left = await asyncio.get_running_loop().run_in_executor(
+                self._threads, job or partial(self._store.commit, group)
+            )
         self._metrics.commit(len(group))
         self._committed()
         return left
