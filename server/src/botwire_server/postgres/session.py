@@ -89,19 +89,17 @@ class PostgresSession:
     def ask_rows(self, places: Sequence[Place], *, small: bool = False) -> None:
         """Queue what `take_rows` reads."""
         self._asked = list(dict.fromkeys(places))
-        if not places:
-            self.wire.put(sql.NOW)
-        elif len(places) == 1:
-            self.wire.put(sql.READ, *places[0])
+        if len(self._asked) == 1:
+            self.wire.put(sql.READ, *self._asked[0])
         else:
-            names, keys = zip(*self._asked, strict=True)
-            query = sql.READ_SMALL if small else sql.READ_MANY
-            self.wire.put(query, texts(names), texts(keys))
+            self._put_read(sql.READ_SMALL if small else sql.READ_MANY, self._asked)
 
     def take_rows(self, results: Sequence[PGresult]) -> None:
-        found = self.wire.rows(results[-1])
-        if self._asked:
-            self._keep_rows(self._asked, [row[1:] for row in found if row[1] is not None])
+        self._take_read(self._asked, self.wire.rows(results[-1]))
+
+    def _take_read(self, places: Sequence[Place], found: Rows) -> None:
+        if places:
+            self._keep_rows(places, [row[1:] for row in found if row[1] is not None])
         self._time(found[0])
 
     def hold(
@@ -126,12 +124,17 @@ class PostgresSession:
         places, onces = list(dict.fromkeys(places)), list(dict.fromkeys(onces))
         first = self.wire.put(sql.LOCK if wait else sql.LOCK_FREE, texts(names))
         # Each statement sees what was committed before it, so these see what the locks guard.
-        self.wire.put(sql.NOW)
-        self._put_pairs(sql.ROWS, places)
+        self._put_read(sql.READ_MANY, places)
         self._put_pairs(sql.RECALL_MANY, onces)
         self._asked_for = _Hold(names, places, onces, wait, first)
 
-    def _put_pairs(self, query: LiteralString, pairs: list[Place]) -> None:
+    def _put_read(self, query: LiteralString, places: Sequence[Place]) -> None:
+        if places:
+            self._put_pairs(query, places)
+        else:
+            self.wire.put(sql.NOW)
+
+    def _put_pairs(self, query: LiteralString, pairs: Sequence[Place]) -> None:
         if pairs:
             names, keys = zip(*pairs, strict=True)
             self.wire.put(query, texts(names), texts(keys))
@@ -141,8 +144,7 @@ class PostgresSession:
         names, places, onces, _, first = self._asked_for
         found = iter([self.wire.rows(result) for result in results[first:]])
         self._ledgers.update((name, Ledger._make(ledger)) for name, *ledger in next(found))
-        self._time(next(found)[0])
-        self._keep_rows(places, next(found) if places else [])
+        self._take_read(places, next(found))
         self._replies.update(dict.fromkeys(onces))
         for name, key, mark, reply in next(found) if onces else []:
             self._replies[name, key] = (mark, reply)

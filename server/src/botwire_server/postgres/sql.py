@@ -87,23 +87,27 @@ _COLUMNS: LiteralString = """e.key, e.value, e.version, e.bytes, e.created_at, e
     e.expires_at, e.ttl, e.sliding, e.head, e.mid, e."end" """
 READ: LiteralString = f"""SELECT {_TIME}, e.namespace, {_COLUMNS} FROM botwire.time t
     LEFT JOIN botwire.entries e ON e.namespace = %s AND e.key = %s"""
+# LATERAL with OFFSET keeps the planner from reading all rows and looking each up in the list, which
+# it does for a table that is small when the plan is made.
+_WANTED: LiteralString = """unnest(%s::text[], %s::text[]) AS wanted (namespace, key)
+    CROSS JOIN LATERAL (SELECT * FROM botwire.entries
+        WHERE namespace = wanted.namespace AND key = wanted.key OFFSET 0) e"""
 READ_MANY: LiteralString = f"""SELECT {_TIME}, e.namespace, {_COLUMNS} FROM botwire.time t
-    LEFT JOIN (unnest(%s::text[], %s::text[]) AS wanted (namespace, key)
-        JOIN botwire.entries e ON e.namespace = wanted.namespace AND e.key = wanted.key) ON true"""
+    LEFT JOIN ({_WANTED}) ON true"""
 # Large values are left out and read one by one: a group of them would fill the memory.
 READ_SMALL: LiteralString = READ_MANY.replace(
     "e.value", "CASE WHEN octet_length(e.value) <= 65536 THEN e.value ELSE '' END", 1
 )
-ROWS: LiteralString = f"""SELECT e.namespace, {_COLUMNS}
-    FROM unnest(%s::text[], %s::text[]) AS wanted (namespace, key)
-    JOIN botwire.entries e ON e.namespace = wanted.namespace AND e.key = wanted.key"""
+ROWS: LiteralString = f"SELECT e.namespace, {_COLUMNS} FROM {_WANTED}"
 LEDGER: LiteralString = """SELECT version, entries, bytes, day, writes FROM botwire.namespaces
     WHERE namespace = %s"""
-_LOCK: LiteralString = """SELECT namespace, version, entries, bytes, day, writes
-    FROM botwire.namespaces WHERE namespace = ANY(%s::text[]) ORDER BY namespace FOR UPDATE"""
-LOCK: LiteralString = _LOCK
+# In the order of the names, so that nobody waits for each other.
+_LOCK: LiteralString = """SELECT n.namespace, n.version, n.entries, n.bytes, n.day, n.writes
+    FROM unnest(%s::text[]) AS wanted (name) CROSS JOIN LATERAL
+    (SELECT * FROM botwire.namespaces WHERE namespace = wanted.name FOR UPDATE"""
+LOCK: LiteralString = f"{_LOCK}) n"
+LOCK_FREE: LiteralString = f"{_LOCK} SKIP LOCKED) n"
 LOCK_TIMEOUT: LiteralString = "SELECT set_config('lock_timeout', %s, true)"
-LOCK_FREE: LiteralString = f"{_LOCK} SKIP LOCKED"
 # What exists is left out before the insert, which would wait for whoever changes it.
 CREATE_NAMESPACES: LiteralString = """INSERT INTO botwire.namespaces (namespace)
     SELECT name FROM unnest(%s::text[]) AS wanted (name)
