@@ -113,7 +113,8 @@ class Image:
         """Run a command as a RUN line does, with what uv has in its cache if that is enough."""
         environment = {**os.environ, "UV_PYTHON": sys.executable}
         environment["PATH"] = f"{Path(find_uv_bin()).parent}{os.pathsep}{environment['PATH']}"
-        for more in ({"UV_OFFLINE": "1"}, {}):
+        # The second attempt finds what the first one has made of a virtual environment.
+        for more in ({"UV_OFFLINE": "1"}, {"UV_VENV_CLEAR": "1"}):
             done = subprocess.run(
                 command, env=environment | more, capture_output=True, text=True, **options
             )

@@ -53,18 +53,20 @@ CREATE TABLE botwire.replies (
 CREATE INDEX replies_expiry ON botwire.replies (expires_at);
 
 -- A namespace's row and its entries are written again and again: room on the page keeps a new
--- state beside the old one, so that no index has to be touched.
+-- state beside the old one, so that no index has to be touched. Each partition costs every statement
+-- some microseconds, so there are no more of them than a large memory needs.
 DO $$
+DECLARE
+    layout record;
 BEGIN
-    FOR part IN 0..15 LOOP
-        EXECUTE format('CREATE TABLE botwire.namespaces_%s PARTITION OF botwire.namespaces'
-            ' FOR VALUES WITH (MODULUS 16, REMAINDER %s) WITH (fillfactor = 50)', part, part);
-        EXECUTE format('CREATE TABLE botwire.entries_%s PARTITION OF botwire.entries'
-            ' FOR VALUES WITH (MODULUS 16, REMAINDER %s) WITH (fillfactor = 80)', part, part);
-        EXECUTE format('CREATE TABLE botwire.chunks_%s PARTITION OF botwire.chunks'
-            ' FOR VALUES WITH (MODULUS 16, REMAINDER %s)', part, part);
-        EXECUTE format('CREATE TABLE botwire.replies_%s PARTITION OF botwire.replies'
-            ' FOR VALUES WITH (MODULUS 16, REMAINDER %s)', part, part);
+    FOR layout IN VALUES ('namespaces', 4, 50), ('entries', 8, 80), ('chunks', 8, 100),
+        ('replies', 8, 100)
+    LOOP
+        FOR part IN 0..layout.column2 - 1 LOOP
+            EXECUTE format('CREATE TABLE botwire.%1$s_%2$s PARTITION OF botwire.%1$s'
+                ' FOR VALUES WITH (MODULUS %3$s, REMAINDER %2$s) WITH (fillfactor = %4$s)',
+                layout.column1, part, layout.column2, layout.column3);
+        END LOOP;
     END LOOP;
 END $$;
 

@@ -43,7 +43,7 @@ SETTINGS = {
     "enable_mergejoin": "off",
     "enable_bitmapscan": "off",
     "jit": "off",
-    # With sixteen partitions, making a plan takes longer than most statements do.
+    # With partitions, making a plan takes longer than most statements do.
     "plan_cache_mode": "force_generic_plan",
 }
 # A peer that vanished is noticed. All may be set otherwise in the URL.
