@@ -121,7 +121,11 @@ def test_a_container_remembers_in_its_volume(image: Image, key: str):
                 assert memory.increment("turns") == turn
             assert container.stop() == 0
         assert not container.is_healthy(image.health)
-    assert {path.name for path in Path(image.here("/data")).iterdir()} == {".keys.json.lock", "keys.json", "memory.db"}
+    assert {path.name for path in Path(image.here("/data")).iterdir()} == {
+        ".keys.json.lock",
+        "keys.json",
+        "memory.db",
+    }
 
 
 def test_a_container_listens_to_everybody_who_has_a_key(image: Image, key: str):

@@ -135,3 +135,13 @@ def test_the_examples_of_the_openapi_document_work(client: httpx.Client) -> None
         example = operation["requestBody"]["content"]["application/json"]["example"]
         example["namespace"] = f"example-{name}"
         assert client.post(f"/v1/{name}", json=example).status_code == 200, name
+
+
+def test_a_store_that_cannot_be_used_is_named_when_the_server_starts(tmp_path: Path) -> None:
+    (tmp_path / "notes.db").write_text("these are notes, and no database")
+    with ServerProcess(f"sqlite:///{tmp_path / 'notes.db'}") as server:
+        warning = next(line for line in server.log if line["level"] == "warning")
+        assert warning["message"] == "the store cannot be used now"
+        assert "file is not a database" in warning["problem"]
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        assert httpx.get(f"{server.url}/readyz").status_code == 503
