@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.waiting import wait_async
 
 from botwire import Memory
 from botwire.errors import Unavailable
@@ -172,6 +173,26 @@ def test_a_connection_that_is_cut_during_the_commit_leaves_open_what_happened(
             with pytest.raises(Unavailable, match="it is not known whether"):
                 ticket.result()
         assert memory.get("n") == (3 if answered else 1)
+
+
+def test_an_error_after_the_commit_was_sent_never_repeats_it(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[Any] = []
+
+    async def losing_the_last(results: Any, *more: Any) -> Any:
+        waits.append(await wait_async(results, *more))
+        if len(waits) == 2:  # the commit
+            raise psycopg.OperationalError("connection socket closed")
+        return waits[-1]
+
+    with opened(database) as (store, memory):
+        monkeypatch.setattr(pool, "wait_async", losing_the_last)
+        tickets = increments("ns")
+        assert commit(store, tickets) == ()
+        with pytest.raises(Unavailable, match="it is not known whether"):
+            tickets[0].result()
+        assert memory.get("n") == 2
 
 
 def test_a_read_whose_connection_is_cut_is_left_to_others(proxy: Proxy, proxied: str) -> None:

@@ -131,7 +131,7 @@ class PostgresStore(Store):
             raise failure(error, self.place) from error
 
     def _meaning(self, error: psycopg.Error, lost: bool, committing: bool) -> Exception:
-        if lost and committing:
+        if committing and _unsettled(error, lost):
             return unknown_outcome(self.place)
         meaning = failure(error, self.place)
         return _Again(meaning) if passes(error, lost) else meaning
@@ -299,8 +299,8 @@ class PostgresStore(Store):
             committing = True
             await wire.exchange_soon(end=True)
             whole = True
-        except Exception:
-            if committing and wire.lost:
+        except Exception as error:
+            if committing and _unsettled(error, wire.lost):
                 for ticket in tickets:
                     ticket.fail(unknown_outcome(self.place))
                 return ()
@@ -373,6 +373,11 @@ class PostgresStore(Store):
         if child:
             self.pool.after_fork()
             self._begin_line()
+
+
+def _unsettled(error: Exception, lost: bool) -> bool:
+    """Whether a commit may have happened: only the database can say that it has not."""
+    return lost or getattr(error, "sqlstate", None) is None
 
 
 def _places(tickets: Sequence[Ticket]) -> list[Place]:
