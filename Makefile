@@ -23,8 +23,10 @@ demo: $(if $(wildcard $(VENV)/.all),,$(VENV)/.base) ## watch an agent remember a
 	$(VENV)/bin/python examples/replay.py
 	$(VENV)/bin/python examples/replay.py --server
 
-test: setup ## run all tests (ARGS="-k expiry" runs some)
-	$(VENV)/bin/python -m pytest $(ARGS)
+# In as many processes as there are processors, but each takes a gigabyte. A file stays in one of them: what its tests
+# share is made once.
+test: setup ## run all tests (ARGS="-k expiry" runs some; ARGS="-n 0" uses one process)
+	$(VENV)/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## check style, formatting and types
 	$(VENV)/bin/ruff check

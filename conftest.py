@@ -73,10 +73,35 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run([str(umount), str(place)], check=True)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The last lines say which stores ran, and by how many tests: nothing is left out silently."""
+@pytest.hookimpl(trylast=True)  # after they were shuffled
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest come first, so that one of several processes is not left alone with them."""
+    tests = config.rootpath / "tests"
+    items.sort(key=lambda item: tests not in item.path.parents)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests run in several processes, each tells the one that reports what it started."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["started"] = _started()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what one of the processes started (nothing, if it crashed)."""
+    _started().extend(getattr(node, "workeroutput", {}).get("started", []))
+
+
+def _started() -> list[str]:
     from botwire.testing.postgres import started  # pytest must be the first to import it
 
+    return started
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The last lines say which stores ran, and by how many tests: nothing is left out silently."""
+    started = _started()
     reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
     ways = Counter(
         way

@@ -281,7 +281,11 @@ def suppressed(key: str) -> Generator[None]:
         context.detach(token)
 
 
-@pytest.mark.parametrize("key", ["suppress_instrumentation", context._SUPPRESS_INSTRUMENTATION_KEY])
+@pytest.mark.parametrize(
+    "key",
+    ["suppress_instrumentation", context._SUPPRESS_INSTRUMENTATION_KEY],
+    ids=["named", "generated"],  # the second is another one in each process
+)
 def test_suppressed_instrumentation_makes_no_span(
     key: str, spans: Spans, botwire_memory: Memory
 ) -> None:
