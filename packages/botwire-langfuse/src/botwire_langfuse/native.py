@@ -31,6 +31,7 @@ __all__ = ["Maker", "maker"]
 
 log = logging.getLogger("botwire.langfuse")
 
+Attributes = dict[str, Any]  # whoever is given them may add to them
 Shown = Mapping[str, Any]  # input, output, metadata, level, status_message
 
 
@@ -44,12 +45,14 @@ class Maker(Protocol):
     masked: bool
 
     def start(
-        self, name: str, as_type: str, attributes: Mapping[str, Any], shown: Shown
+        self, name: str, as_type: str, attributes: Attributes, shown: Shown
     ) -> AbstractContextManager[Any]:
         """An observation that is current in the block, and further attributes on its span."""
         ...
 
-    def update(self, observation: Any, shown: Shown) -> None: ...
+    def finish(self, observation: Any, attributes: Attributes, shown: Shown) -> None:
+        """Show more on it, by its own means or by adding to the attributes its span is given."""
+        ...
 
 
 @lru_cache(maxsize=64)
@@ -75,7 +78,7 @@ class ByCall:
 
     @contextmanager
     def start(
-        self, name: str, as_type: str, attributes: Mapping[str, Any], shown: Shown
+        self, name: str, as_type: str, attributes: Attributes, shown: Shown
     ) -> Generator[Any]:
         block = self._client.start_as_current_observation(
             name=name, as_type=as_type, **self._formed(shown)
@@ -84,7 +87,7 @@ class ByCall:
             trace.get_current_span().set_attributes(attributes)
             yield observation
 
-    def update(self, observation: Any, shown: Shown) -> None:
+    def finish(self, observation: Any, attributes: Attributes, shown: Shown) -> None:
         observation.update(**self._formed(shown))
 
     def _formed(self, shown: Shown) -> dict[str, Any]:
@@ -112,26 +115,25 @@ class BySpan:
             self._common[as_type] = span.noted
 
     def start(
-        self, name: str, as_type: str, attributes: Mapping[str, Any], shown: Shown
+        self, name: str, as_type: str, attributes: Attributes, shown: Shown
     ) -> AbstractContextManager[Any]:
-        # A span that is full drops what came first, which should not be what Langfuse shows.
-        all_of_them = {**attributes, **self._common[as_type], **self._attributes(shown)}
-        return otel.Current(self._tracer.start_span(name, attributes=all_of_them))
+        attributes |= self._common[as_type]
+        self._show(shown, attributes)
+        return otel.Current(self._tracer.start_span(name, attributes=attributes))
 
-    def update(self, observation: Any, shown: Shown) -> None:
-        observation.set_attributes(self._attributes(shown))
+    def finish(self, observation: Any, attributes: Attributes, shown: Shown) -> None:
+        self._show(shown, attributes)
         if shown.get("level") == "ERROR":
             observation.set_status(Status(StatusCode.ERROR, shown["status_message"]))
 
-    def _attributes(self, shown: Shown) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _show(self, shown: Shown, attributes: Attributes) -> None:
+        """Put them behind the others: a span that is full drops what came first."""
         for name, value in shown.items():
             if name == "metadata":
                 for key, part in value.items():
-                    found[f"{METADATA}.{key}"] = self._metadata_form(part)
+                    attributes[f"{METADATA}.{key}"] = self._metadata_form(part)
             else:
-                found[NAMES[name]] = write(value) if name in ("input", "output") else value
-        return found
+                attributes[NAMES[name]] = write(value) if name in ("input", "output") else value
 
 
 METADATA = LangfuseOtelSpanAttributes.OBSERVATION_METADATA

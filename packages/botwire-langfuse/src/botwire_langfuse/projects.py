@@ -40,7 +40,7 @@ class Projects:
 
     def __init__(self, public_key: str | None = None) -> None:
         self.public_key = public_key
-        self._clients: dict[str, tuple[Any, Langfuse]] = {}
+        self._clients: dict[str, tuple[Any, Langfuse, bool]] = {}
         self._warned = False
 
     def find(self) -> Langfuse | Project:
@@ -53,15 +53,17 @@ class Projects:
         if key is None and len(instances) == 1:
             (key,) = instances
         if key in instances:
-            client = self._client(key, instances[key])
-            return client if _sends(client) or len(instances) > 1 else Project.NONE
+            _, client, sends = self._client(key, instances[key])
+            return client if sends or len(instances) > 1 else Project.NONE
         return self._unclear(key) if instances else Project.NONE
 
-    def _client(self, key: str, instance: object) -> Langfuse:
+    def _client(self, key: str, instance: object) -> tuple[Any, Langfuse, bool]:
+        """What makes it a project's, its client, and whether that one makes observations."""
         known = self._clients.get(key)
         if known is None or known[0] is not instance:
-            known = self._clients[key] = instance, get_client(public_key=key)
-        return known[1]
+            client = get_client(public_key=key)
+            known = self._clients[key] = instance, client, _sends(client)
+        return known
 
     def _unclear(self, key: str | None) -> Project:
         if not self._warned:
