@@ -5,7 +5,8 @@ one there is. Where several would do, none gets it: what an agent remembers must
 somebody else's project, and a span outside Langfuse's own API would be sent to all of them.
 
 Langfuse has no public way to ask which clients exist and what they do; `_instances`, `_mask` and
-`_otel_tracer` are where all versions from 3.9 to 5 keep it. Nothing else of it is private.
+`_otel_tracer` are where all versions from 3.9 to 5 keep it. Nothing else of it is private but what
+`native.py` lets it do for masks.
 """
 
 import logging
@@ -17,7 +18,7 @@ from langfuse import Langfuse, get_client
 from langfuse._client import resource_manager  # pyright: ignore[reportMissingTypeStubs]
 from opentelemetry import trace
 
-__all__ = ["Project", "Projects", "masks", "tracer_of"]
+__all__ = ["UNTOLD", "Project", "Projects", "mask_of", "tracer_of"]
 
 log = logging.getLogger("botwire.langfuse")
 
@@ -102,6 +103,9 @@ def tracer_of(client: Langfuse) -> trace.Tracer | None:
     return getattr(client, "_otel_tracer", None)
 
 
-def masks(client: Langfuse) -> bool:
-    """Whether it may change inputs, outputs and metadata before it sends them."""
-    return getattr(client, "_mask", "it cannot be told") is not None
+UNTOLD = "it cannot be told"
+
+
+def mask_of(client: Langfuse) -> Any:
+    """What may change inputs, outputs and metadata before it sends them: None, a mask or UNTOLD."""
+    return getattr(client, "_mask", UNTOLD)
