@@ -118,7 +118,7 @@ class Content:
 
     def returned(self, call: Call) -> Records:
         """The values in what the caller gets."""
-        return self.records(returned(call.operation, call.result))
+        return self.records(_text_of_value(call) or returned(call.operation, call.result))
 
     def records(self, pairs: Iterable[tuple[str, Any]]) -> Records:
         """Keys with their values, as the conventions for `gen_ai.memory.records` want them."""
@@ -195,6 +195,13 @@ def returned(operation: Operation, result: Any) -> Pairs:
     """The keys and values in what the caller gets."""
     find = _RETURNED.get(type(operation))
     return iter(find(operation, result)) if find and result is not None else iter(())
+
+
+def _text_of_value(call: Call) -> list[tuple[str, Json]] | None:
+    """The value of a `Get`, if it came as text: making text of what the caller gets takes time."""
+    if type(call.operation) is Get and call.reply and isinstance(call.reply["value"], Json):
+        return [(call.operation.key, call.reply["value"])]
+    return None
 
 
 def _list_of(items: Sequence[Json]) -> Json:
