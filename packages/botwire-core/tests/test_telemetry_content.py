@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botwire import Memory
-from botwire.jsontext import encode, write
+from botwire.jsontext import Json, encode, write
 from botwire.operations import Batch, Delete, Get, GetMany, Scan, Set, SetMany
 from botwire.telemetry import Call
 from botwire.telemetry.content import Content, outcome, plain
@@ -93,6 +93,14 @@ def test_what_is_recorded_is_a_copy() -> None:
     found = plain(EVERYTHING.output(got))
     value["tags"].append("b")
     assert found == {"count": 1, "version": 1, "value": {"tags": ["a"]}}
+
+
+def test_a_value_that_came_as_text_is_recorded_as_that_text() -> None:
+    reply = {"value": Json('{"a":1.50}'), "version": 1}
+    got = call(Get("ns", "k"), reply=reply, result={"a": 1.5})
+    assert write(EVERYTHING.output(got)) == '{"count":1,"version":1,"value":{"a":1.50}}'
+    shown = Content(capture=True, redact=lambda key, value: list(value))
+    assert plain(shown.output(got))["value"] == ["a"]
 
 
 def test_a_listing_without_values_records_none(botwire_memory: Memory) -> None:

@@ -1,8 +1,10 @@
 """Observations made as spans arrive as those do that Langfuse's own call makes."""
 
 import inspect
+import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +16,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import Span as OtelSpan
 from opentelemetry.sdk.trace import SpanLimits, Tracer, TracerProvider
 from tracing_endpoint import Endpoint, Received, Span
-from tracing_workload import everything
+from tracing_workload import CANARY, everything
 
 import botwire_langfuse
 from botwire import Memory
@@ -52,7 +54,11 @@ def sent(work: Callable[[Memory], object], **options: Any) -> list[dict[str, Any
 
 def comparable(span: Span) -> dict[str, Any]:
     left_out = ("trace_id", "span_id", "parent_id", "request", "started")
-    return {name: value for name, value in vars(span).items() if name not in left_out}
+    found = {name: value for name, value in vars(span).items() if name not in left_out}
+    for name in ("input", "output"):  # with a mask, Langfuse writes JSON with white space
+        if (text := span.attributes.get(f"langfuse.observation.{name}", "")).startswith("{"):
+            found["attributes"] |= {f"langfuse.observation.{name}": json.loads(text)}
+    return found
 
 
 def instrumented(memory: Memory, *, around: Any = nullcontext, **options: Any) -> None:
@@ -80,6 +86,38 @@ def retried(memory: Memory) -> None:
     botwire_langfuse.uninstrument()
 
 
+def shouted(data: Any = None, **_: Any) -> Any:
+    """A mask as they are: it looks for texts, however deep."""
+    if isinstance(data, dict):
+        return {key: shouted(part) for key, part in data.items()}
+    if isinstance(data, list):
+        return [shouted(part) for part in data]
+    return data.upper() if isinstance(data, str) else data
+
+
+def odd(data: Any = None, **_: Any) -> Any:
+    """A mask that returns what is not plain data."""
+    return data and {"when": datetime(2026, 11, 28, tzinfo=UTC), "what": (1, {2}), 3: data}
+
+
+def emptied(data: Any = None, **_: Any) -> Any:
+    """A mask that changes what it is given and returns nothing."""
+    if data:
+        data.clear()
+
+
+def fails(data: Any = None, **_: Any) -> Any:
+    raise ValueError(f"cannot mask {data}")
+
+
+MASKS = {
+    "as it is": lambda data=None, **_: data,
+    "texts": shouted,
+    "a text": lambda data=None, **_: "MASKED" if data else data,
+    "a list": lambda data=None, **_: ["MASKED"] if data else data,
+    "nothing": emptied,
+    "odd": odd,
+}
 propagated = partial(
     propagate_attributes,
     user_id="ada",
@@ -99,6 +137,10 @@ WORK = {
     "switched off": (instrumented, {"tracing_enabled": False}),
     "blocked": (instrumented, {"blocked_instrumentation_scopes": ["langfuse-sdk"]}),
     "filtered": (instrumented, {"should_export_span": lambda span: "get" in span.name}),
+}
+WORK |= {
+    f"masked: {name}": (partial(instrumented, capture_content=True), {"mask": mask})
+    for name, mask in MASKS.items()
 }
 WORK = {name: work for name, work in WORK.items() if work[1].keys() <= PARAMETERS.keys()}
 
@@ -125,10 +167,38 @@ def test_so_do_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(span["attributes"]["langfuse.observation.metadata.attempts"]) == "2"
 
 
-def test_they_are_made_as_spans_unless_there_is_a_mask(service: Service) -> None:
-    assert isinstance(native.maker(get_client()), native.BySpan)
-    masked = service.project(mask=lambda data=None, **_: data)
-    assert isinstance(native.maker(masked), native.ByCall)
+@pytest.mark.parametrize("mask", [*MASKS.values(), fails], ids=[*MASKS, "fails"])
+def test_they_are_made_as_spans_with_any_mask_as_well(
+    mask: Callable[..., Any], service: Service
+) -> None:
+    assert type(native.maker(get_client())) is native.BySpan
+    assert type(native.maker(service.project(mask=mask))) is native.Masked
+
+
+def test_a_mask_that_fails_masks_everything_and_is_quoted_nowhere(
+    botwire_memory: Memory, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Endpoint() as endpoint:
+        service = Service(endpoint)
+        service.project(mask=fails)
+        botwire_langfuse.instrument(capture_content=True)
+        everything(botwire_memory)
+        found = observed(service.span("botwire.get"))
+        service.forget()
+        assert found["input"] == found["output"] == found["metadata.namespace"] == native.FAILED
+        assert CANARY not in endpoint.everything()
+    assert CANARY not in caplog.text
+    assert "the mask failed with ValueError" in caplog.text
+
+
+def test_a_mask_cannot_change_what_the_caller_gets(botwire_memory: Memory) -> None:
+    with Endpoint() as endpoint:
+        service = Service(endpoint)
+        service.project(mask=emptied)
+        botwire_langfuse.instrument(capture_content=True)
+        botwire_memory.set("plan", value := {"steps": [1]})
+        assert botwire_memory.get("plan") == value == {"steps": [1]}
+        service.forget()
 
 
 def test_where_a_mask_cannot_be_told_there_may_be_one(

@@ -144,7 +144,8 @@ def attributes_at_start(call: Call, content: Content) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for shape in _shapes:
         found |= shape.at_start(call)
-    return found | at_start(call, content)
+    found |= at_start(call, content)
+    return found
 
 
 class Current:
@@ -174,17 +175,33 @@ def inject(call: Call) -> None:
         _propagator.inject(call.headers)
 
 
-def finish(span: trace.Span, call: Call, content: Content) -> None:
-    """Say on the span what came of the operation. The error's title names no key and no value."""
+def finish(
+    span: trace.Span,
+    call: Call,
+    content: Content,
+    add: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
+    """Say on the span what came of the operation. The error's title names no key and no value.
+
+    All is set at once, which costs less. Where a shape or `add` fails, what else is known is set.
+
+    Args:
+        add: adds further attributes.
+    """
     if not span.is_recording():
         return
     if isinstance(call.error, BotWireError):
         span.set_status(Status(StatusCode.ERROR, call.error.title))
     elif call.error is not None:
         span.set_status(Status(StatusCode.ERROR, type(call.error).__name__))
-    span.set_attributes(at_end(call, content))
-    for shape in _shapes:
-        span.set_attributes(shape.at_end(call))
+    found = at_end(call, content)
+    try:
+        for shape in _shapes:
+            found |= shape.at_end(call)
+        if add is not None:
+            add(found)
+    finally:
+        span.set_attributes(found)
 
 
 # Who wants no spans says so by one of these; the API has no public name for the newer one.
@@ -197,4 +214,5 @@ _SUPPRESSIONS = (
 def suppressed() -> bool:
     """Whether the application wants no spans here."""
     current = otel_context.get_current()
-    return any(map(current.get, _SUPPRESSIONS))
+    # Most often there is nothing at all in it; all that is asked for costs every operation time.
+    return bool(current) and any(map(current.get, _SUPPRESSIONS))

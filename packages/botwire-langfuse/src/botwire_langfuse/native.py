@@ -7,7 +7,9 @@ and looks types up, several times. So the span is made here. Sampling, filter, e
 `propagate_attributes` set are the client's all the same, and so is what arrives.
 
 - What Langfuse puts on every observation, and how it writes metadata, is asked of Langfuse.
-- With a mask, or when the answer is not one that is known here, its own call is used.
+- When the answer is not one that is known here, or its mask cannot be told, its own call is used.
+- A mask is shown input, output and metadata, as it is there; but only what there is of them, and
+  files inside of values are not uploaded before it has seen them.
 - Baggage does not say that the trace is Langfuse's, as it does for its own: none is sent anyway.
 """
 
@@ -15,22 +17,27 @@ import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from langfuse import Langfuse, LangfuseOtelSpanAttributes, LangfuseRetriever, LangfuseTool
+from langfuse._client import attributes  # pyright: ignore[reportMissingTypeStubs]
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 
 from botwire import otel
-from botwire.jsontext import write
+from botwire.errors import InvalidValue
+from botwire.jsontext import encode, write
 from botwire.telemetry import untold
 from botwire.telemetry.content import plain
-from botwire_langfuse.projects import masks, tracer_of
+from botwire_langfuse.projects import UNTOLD, mask_of, tracer_of
 
 __all__ = ["Maker", "maker"]
 
 log = logging.getLogger("botwire.langfuse")
 
+langfuse: Any = attributes  # private, and only what a mask needs is made by it
+
+Attributes = dict[str, Any]  # whoever is given them may add to them
 Shown = Mapping[str, Any]  # input, output, metadata, level, status_message
 
 
@@ -44,21 +51,23 @@ class Maker(Protocol):
     masked: bool
 
     def start(
-        self, name: str, as_type: str, attributes: Mapping[str, Any], shown: Shown
+        self, name: str, as_type: str, attributes: Attributes, shown: Shown
     ) -> AbstractContextManager[Any]:
         """An observation that is current in the block, and further attributes on its span."""
         ...
 
-    def update(self, observation: Any, shown: Shown) -> None: ...
+    def finish(self, observation: Any, attributes: Attributes, shown: Shown) -> None:
+        """Show more on it, by its own means or by adding to the attributes its span is given."""
+        ...
 
 
 @lru_cache(maxsize=64)
 def maker(client: Langfuse) -> Maker:
     """What makes the observations of this client."""
-    tracer = tracer_of(client)
-    if tracer is not None and not masks(client):
+    tracer, mask = tracer_of(client), mask_of(client)
+    if tracer is not None and mask is not UNTOLD:
         try:
-            return BySpan(client, tracer)
+            return BySpan(client, tracer) if mask is None else Masked(client, tracer, mask)
         except Exception:  # of Langfuse's code, which another version may have changed
             log.info("observations are made by Langfuse's own call, which is slower", exc_info=True)
     return ByCall(client)
@@ -69,13 +78,13 @@ class ByCall:
 
     def __init__(self, client: Langfuse) -> None:
         self._client: Any = client
-        self.masked = masks(client)
+        self.masked = mask_of(client) is not None
         # A mask is shown values as they are; without one, text saves Langfuse writing it.
         self._form: Callable[[Any], Any] = plain if self.masked else write
 
     @contextmanager
     def start(
-        self, name: str, as_type: str, attributes: Mapping[str, Any], shown: Shown
+        self, name: str, as_type: str, attributes: Attributes, shown: Shown
     ) -> Generator[Any]:
         block = self._client.start_as_current_observation(
             name=name, as_type=as_type, **self._formed(shown)
@@ -84,7 +93,7 @@ class ByCall:
             trace.get_current_span().set_attributes(attributes)
             yield observation
 
-    def update(self, observation: Any, shown: Shown) -> None:
+    def finish(self, observation: Any, attributes: Attributes, shown: Shown) -> None:
         observation.update(**self._formed(shown))
 
     def _formed(self, shown: Shown) -> dict[str, Any]:
@@ -103,38 +112,98 @@ class BySpan:
         self._tracer = tracer
         self._common: dict[str, Mapping[str, Any]] = {}
         for as_type, kind in (("tool", LangfuseTool), ("retriever", LangfuseRetriever)):
-            span = Notes()
-            kind(otel_span=span, langfuse_client=client, metadata={"text": "x", "number": 1})
-            form = span.noted.pop(f"{METADATA}.text"), span.noted.pop(f"{METADATA}.number")
+            noted = self._noted(client, kind)
+            form = noted.pop(f"{METADATA}.text"), noted.pop(f"{METADATA}.number")
             self._metadata_form = METADATA_FORMS[form]
-            if span.noted[LangfuseOtelSpanAttributes.OBSERVATION_TYPE] != as_type:
-                raise ValueError(f"an observation of type {as_type} has {span.noted}")
-            self._common[as_type] = span.noted
+            if noted[LangfuseOtelSpanAttributes.OBSERVATION_TYPE] != as_type:
+                raise ValueError(f"an observation of type {as_type} has {noted}")
+            self._common[as_type] = noted
+
+    def _noted(self, client: Langfuse, kind: Callable[..., Any]) -> Attributes:
+        """The attributes of an observation that has nothing but metadata."""
+        span = Notes()
+        kind(otel_span=span, langfuse_client=client, metadata=PROBE)
+        return span.noted
 
     def start(
-        self, name: str, as_type: str, attributes: Mapping[str, Any], shown: Shown
+        self, name: str, as_type: str, attributes: Attributes, shown: Shown
     ) -> AbstractContextManager[Any]:
-        # A span that is full drops what came first, which should not be what Langfuse shows.
-        all_of_them = {**attributes, **self._common[as_type], **self._attributes(shown)}
-        return otel.Current(self._tracer.start_span(name, attributes=all_of_them))
+        attributes |= self._common[as_type]
+        self._show(shown, attributes)
+        return otel.Current(self._tracer.start_span(name, attributes=attributes))
 
-    def update(self, observation: Any, shown: Shown) -> None:
-        observation.set_attributes(self._attributes(shown))
+    def finish(self, observation: Any, attributes: Attributes, shown: Shown) -> None:
+        self._show(shown, attributes)
         if shown.get("level") == "ERROR":
             observation.set_status(Status(StatusCode.ERROR, shown["status_message"]))
 
-    def _attributes(self, shown: Shown) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _show(self, shown: Shown, attributes: Attributes) -> None:
+        """Put them behind the others: a span that is full drops what came first."""
         for name, value in shown.items():
             if name == "metadata":
                 for key, part in value.items():
-                    found[f"{METADATA}.{key}"] = self._metadata_form(part)
+                    attributes[f"{METADATA}.{key}"] = self._metadata_form(part)
             else:
-                found[NAMES[name]] = write(value) if name in ("input", "output") else value
-        return found
+                attributes[NAMES[name]] = write(value) if name in ("input", "output") else value
 
 
+class Masked(BySpan):
+    """Makes them as spans that show what the user's mask makes of input, output and metadata."""
+
+    masked = True
+
+    def __init__(self, client: Langfuse, tracer: trace.Tracer, mask: Callable[..., Any]) -> None:
+        super().__init__(client, tracer)
+        self._mask = mask
+        if _anything("input", "x") != {NAMES["input"]: "x"}:
+            raise ValueError("attributes are made in another way")
+
+    def _noted(self, client: Langfuse, kind: Callable[..., Any]) -> Attributes:
+        """Without what the mask makes of nothing and of the metadata, which is asked for apart."""
+        noted = super()._noted(client, kind)
+        masked = (NAMES["input"], NAMES["output"], METADATA)
+        common = {name: value for name, value in noted.items() if not name.startswith(masked)}
+        return common | _anything("metadata", PROBE)
+
+    def _show(self, shown: Shown, attributes: Attributes) -> None:
+        for name, value in shown.items():
+            if name in ("input", "output", "metadata"):
+                seen = self._seen(name, value)
+                attributes |= self._plain(name, seen) or _anything(name, seen)
+            else:
+                attributes[NAMES[name]] = value
+
+    def _seen(self, name: str, value: Any) -> Any:
+        """What the mask makes of it. What is plain here is its own, and may be changed."""
+        try:
+            return self._mask(data=plain(value))
+        except Exception as failure:  # whose text may quote a value
+            log.error("the mask failed with %s, so all is masked", type(failure).__name__)
+            return dict.fromkeys(value, FAILED) if name == "metadata" else FAILED
+
+    def _plain(self, name: str, seen: Any) -> Attributes | None:
+        """The attributes of plain data, if it is: Langfuse takes several times as long for them."""
+        if type(seen) is not dict:
+            return None
+        data = cast("dict[str, Any]", seen)
+        if name != "metadata":
+            try:
+                return {NAMES[name]: encode(data)}
+            except InvalidValue:
+                return None
+        if {*map(type, data.values())} <= {str, int}:
+            return {f"{METADATA}.{key}": self._metadata_form(part) for key, part in data.items()}
+        return None
+
+
+def _anything(name: str, seen: Any) -> Attributes:
+    """The attributes that Langfuse makes of whatever a mask returns."""
+    return langfuse.create_span_attributes(observation_type=None, **{name: seen})
+
+
+FAILED = "<fully masked due to failed mask function>"  # as Langfuse has it
 METADATA = LangfuseOtelSpanAttributes.OBSERVATION_METADATA
+PROBE = {"text": "x", "number": 1}
 METADATA_FORMS: Mapping[tuple[Any, Any], Callable[[Any], Any]] = {
     ("x", 1): lambda value: value,  # before Langfuse 5
     ('"x"', "1"): write,

@@ -57,9 +57,12 @@ class Observations:
             span = trace.get_current_span()
             otel.inject(call)
             yield
-            if span.is_recording():
-                otel.finish(span, call, names)
-                make.update(observation, self._outcome(call))
+            otel.finish(
+                span,
+                call,
+                names,
+                lambda found: make.finish(observation, found, self._outcome(call)),
+            )
 
     def _metadata(self, call: Call) -> dict[str, Any]:
         """Where it happened. Langfuse hides the other attributes of its own spans."""

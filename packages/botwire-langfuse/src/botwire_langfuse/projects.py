@@ -5,7 +5,8 @@ one there is. Where several would do, none gets it: what an agent remembers must
 somebody else's project, and a span outside Langfuse's own API would be sent to all of them.
 
 Langfuse has no public way to ask which clients exist and what they do; `_instances`, `_mask` and
-`_otel_tracer` are where all versions from 3.9 to 5 keep it. Nothing else of it is private.
+`_otel_tracer` are where all versions from 3.9 to 5 keep it. Nothing else of it is private but what
+`native.py` lets it do for masks.
 """
 
 import logging
@@ -17,7 +18,7 @@ from langfuse import Langfuse, get_client
 from langfuse._client import resource_manager  # pyright: ignore[reportMissingTypeStubs]
 from opentelemetry import trace
 
-__all__ = ["Project", "Projects", "masks", "tracer_of"]
+__all__ = ["UNTOLD", "Project", "Projects", "mask_of", "tracer_of"]
 
 log = logging.getLogger("botwire.langfuse")
 
@@ -40,7 +41,7 @@ class Projects:
 
     def __init__(self, public_key: str | None = None) -> None:
         self.public_key = public_key
-        self._clients: dict[str, tuple[Any, Langfuse]] = {}
+        self._clients: dict[str, tuple[Any, Langfuse, bool]] = {}
         self._warned = False
 
     def find(self) -> Langfuse | Project:
@@ -53,15 +54,17 @@ class Projects:
         if key is None and len(instances) == 1:
             (key,) = instances
         if key in instances:
-            client = self._client(key, instances[key])
-            return client if _sends(client) or len(instances) > 1 else Project.NONE
+            _, client, sends = self._client(key, instances[key])
+            return client if sends or len(instances) > 1 else Project.NONE
         return self._unclear(key) if instances else Project.NONE
 
-    def _client(self, key: str, instance: object) -> Langfuse:
+    def _client(self, key: str, instance: object) -> tuple[Any, Langfuse, bool]:
+        """What makes it a project's, its client, and whether that one makes observations."""
         known = self._clients.get(key)
         if known is None or known[0] is not instance:
-            known = self._clients[key] = instance, get_client(public_key=key)
-        return known[1]
+            client = get_client(public_key=key)
+            known = self._clients[key] = instance, client, _sends(client)
+        return known
 
     def _unclear(self, key: str | None) -> Project:
         if not self._warned:
@@ -100,6 +103,9 @@ def tracer_of(client: Langfuse) -> trace.Tracer | None:
     return getattr(client, "_otel_tracer", None)
 
 
-def masks(client: Langfuse) -> bool:
-    """Whether it may change inputs, outputs and metadata before it sends them."""
-    return getattr(client, "_mask", "it cannot be told") is not None
+UNTOLD = "it cannot be told"
+
+
+def mask_of(client: Langfuse) -> Any:
+    """What may change inputs, outputs and metadata before it sends them: None, a mask or UNTOLD."""
+    return getattr(client, "_mask", UNTOLD)

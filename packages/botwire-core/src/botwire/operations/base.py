@@ -39,8 +39,12 @@ class Operation:
 
     def request(self) -> dict[str, Any]:
         """The operation as plain data; what stands at its default is left out."""
-        given = ((name, getattr(self, name), default) for name, default in _fields(type(self)))
-        return {name: value for name, value, default in given if value is not default}
+        given: dict[str, Any] = {}
+        for name, default in _fields(type(self)):
+            value = getattr(self, name)
+            if value is not default:
+                given[name] = value
+        return given
 
     @property
     def mode(self) -> Mode:

@@ -79,13 +79,16 @@ class Content:
         del told["namespace"]
         for field in operation.raw:
             told.pop(field, None)
-        for field in told.keys() & {"key", "prefix", "after"}:
-            told[field] = self.name(told[field])
+        if self.hash_keys:
+            for field in told.keys() & {"key", "prefix", "after"}:
+                told[field] = self.name(told[field])
+        if "key" in told:
+            return told
         if isinstance(operation, Batch):
             told["operations"] = _few(
                 {"op": part.name} | self.arguments(part) for part in operation.operations
             )
-        elif not hasattr(operation, "key") and operation.keys:
+        elif operation.keys:
             told["keys"] = _few(map(self.name, operation.keys))
         elif isinstance(operation, SetMany):
             told["keys"] = _few(map(self.name, operation.values))
@@ -115,7 +118,7 @@ class Content:
 
     def returned(self, call: Call) -> Records:
         """The values in what the caller gets."""
-        return self.records(returned(call.operation, call.result))
+        return self.records(_text_of_value(call) or returned(call.operation, call.result))
 
     def records(self, pairs: Iterable[tuple[str, Any]]) -> Records:
         """Keys with their values, as the conventions for `gen_ai.memory.records` want them."""
@@ -194,6 +197,13 @@ def returned(operation: Operation, result: Any) -> Pairs:
     return iter(find(operation, result)) if find and result is not None else iter(())
 
 
+def _text_of_value(call: Call) -> list[tuple[str, Json]] | None:
+    """The value of a `Get`, if it came as text: making text of what the caller gets takes time."""
+    if type(call.operation) is Get and call.reply and isinstance(call.reply["value"], Json):
+        return [(call.operation.key, call.reply["value"])]
+    return None
+
+
 def _list_of(items: Sequence[Json]) -> Json:
     return Json(f"[{','.join(items)}]")
 
@@ -246,6 +256,9 @@ _RETURNED: dict[type[Operation], Callable[[Any, Any], Iterable[tuple[str, Any]]]
 
 # -- what came of it -------------------------------------------------------------------------------
 
+_DONE = frozenset(("exists", "deleted", "touched", "persisted"))
+_LISTED = frozenset(("entries", "results", "versions"))
+
 
 def outcome(reply: Any) -> dict[str, int]:
     """What a reply says beside values: how many entries it is about, version, length.
@@ -259,11 +272,10 @@ def outcome(reply: Any) -> dict[str, int]:
     if reply is None:
         return {"count": 0}
     facts: dict[str, int] = {}
-    for field in ("exists", "deleted", "touched", "persisted"):
-        if field in reply:
+    for field in reply:
+        if field in _DONE:
             facts["count"] = int(reply[field])
-    for field in ("entries", "results", "versions"):
-        if isinstance(reply.get(field), (list, dict)):
+        elif field in _LISTED and isinstance(reply[field], (list, dict)):
             facts["count"] = len(reply[field])
     if "namespace" not in reply and (version := reply.get("version")) is not None:
         facts |= {"count": int(version > 0), "version": version}

@@ -10,6 +10,7 @@ their record. What they have no name for stands under `botwire.`.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from botwire.errors import BotWireError, Conflict
@@ -61,10 +62,18 @@ def at_start(call: Call, content: Content) -> Attributes:
         found["gen_ai.memory.record.id"] = content.name(key)
     if call.server is not None:
         found["server.address"], found["server.port"] = call.server
-    found |= _told(operation, content)
+    if _tells(type(operation)):
+        found |= _told(operation, content)
     if content.capture:
         found |= _given(call, content)
     return found
+
+
+@cache
+def _tells(kind: type[Operation]) -> bool:
+    """Whether operations of a kind can have any of what `_told` looks for; most reads have not."""
+    fields = ("prefix", "ttl", "if_version", "operations")
+    return kind.needs is Mode.WRITE or any(hasattr(kind, field) for field in fields)
 
 
 def _told(operation: Operation, content: Content) -> Attributes:
