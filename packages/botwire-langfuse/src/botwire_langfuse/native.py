@@ -174,9 +174,9 @@ class Masked(BySpan):
                 attributes[NAMES[name]] = value
 
     def _seen(self, name: str, value: Any) -> Any:
-        """What the mask makes of it. What is plain here is its own, and may be changed."""
+        """What the mask makes of a copy, which it may change."""
         try:
-            return self._mask(data=plain(value))
+            return self._mask(data=dict(value) if _simple(value) else plain(value))
         except Exception as failure:  # whose text may quote a value
             log.error("the mask failed with %s, so all is masked", type(failure).__name__)
             return dict.fromkeys(value, FAILED) if name == "metadata" else FAILED
@@ -191,9 +191,14 @@ class Masked(BySpan):
                 return {NAMES[name]: encode(data)}
             except InvalidValue:
                 return None
-        if {*map(type, data.values())} <= {str, int}:
+        if _simple(data):
             return {f"{METADATA}.{key}": self._metadata_form(part) for key, part in data.items()}
         return None
+
+
+def _simple(data: Mapping[str, Any]) -> bool:
+    """Whether it is as plain as most of what is shown without values."""
+    return {*map(type, data.values())} <= {str, int}
 
 
 def _anything(name: str, seen: Any) -> Attributes:
