@@ -10,7 +10,6 @@
   who loses that race stores the list in a segment of its own.
 """
 
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -123,7 +122,7 @@ def load(ref: Ref, entries: Mapping[str, Entry], codec: Codec) -> tuple[Any, Ref
     parts = [(entries[segment.key], segment) for segment in ref.segments]
     items = codec.load_all([text for entry, part in parts for text in entry.value[: part.count]])
     segments = tuple(_known(segment, entry) for entry, segment in parts)
-    return items, Rope(segments, array("q", map(codec.fingerprint, items)))
+    return items, Rope(segments, codec.fingerprints(items))
 
 
 def _known(segment: Segment, entry: Entry) -> Segment:
@@ -157,7 +156,7 @@ class Writer:
             text = self.codec.pack(items)
             if len(text) <= INLINE:
                 return Inline(text)
-        prints = array("q", map(self.codec.fingerprint, items))
+        prints = self.codec.fingerprints(items)
         same = _common(old.prints, prints)
         kept = old.cut(same)
         if len(kept) >= SEGMENTS:
