@@ -24,6 +24,7 @@ from ormsgpack import Ext, packb
 from pydantic import BaseModel
 
 from botwire_langchain.checkpoint.codec import Codec, strict_serializer
+from botwire_langchain.checkpoint.prints import BLOCK, Prints
 
 SERDE = strict_serializer()
 CODEC = Codec(SERDE)
@@ -183,21 +184,65 @@ DIFFERENT: list[Any] = [
 ]
 
 
+def prints(codec: Codec, values: list[Any]) -> list[int]:
+    return [codec.fingerprint([value]) for value in values]
+
+
 def test_everything_that_differs_has_another_fingerprint() -> None:
     codec = Codec(strict_serializer([Point, Special]))
-    prints = codec.fingerprints(DIFFERENT)
-    assert len(set(prints)) == len(DIFFERENT)
-    assert codec.fingerprints(DIFFERENT) == prints
+    found = prints(codec, DIFFERENT)
+    assert len(set(found)) == len(DIFFERENT)
+    assert prints(codec, DIFFERENT) == found
+
+
+def test_several_values_have_a_fingerprint_that_sees_each_of_them_and_their_order() -> None:
+    codec = Codec(strict_serializer([Point, Special]))
+    for beside in (HumanMessage("beside"), Point(x=3)):  # packed at once, and one by one
+        found = [codec.fingerprint([beside, value]) for value in DIFFERENT]
+        found += [codec.fingerprint([value, beside]) for value in DIFFERENT]
+        assert len(set(found)) == 2 * len(DIFFERENT)
 
 
 def test_a_change_deep_inside_a_message_changes_its_fingerprint() -> None:
     message = AIMessage("", tool_calls=[CALL])
-    before = CODEC.fingerprints([message])
+    before = CODEC.fingerprint([MESSAGES[0], message])
     message.tool_calls[0]["args"]["deep"]["b"].append(1)
-    assert CODEC.fingerprints([message]) != before
+    assert CODEC.fingerprint([MESSAGES[0], message]) != before
 
 
 def test_a_message_that_was_read_has_the_fingerprint_of_the_one_that_was_stored() -> None:
     same = [message for message in MESSAGES if message.type in ("human", "system", "ai")]
     loaded = CODEC.load_all([CODEC.pack(message) for message in same])
-    assert CODEC.fingerprints(loaded) == CODEC.fingerprints(same)
+    assert prints(CODEC, loaded) == prints(CODEC, same)
+
+
+# -- what two lists have in common ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
+@pytest.mark.parametrize("more", [0, 1, BLOCK, 2 * BLOCK + 3])
+def test_a_list_that_grew_has_all_of_the_one_before(length: int, more: int) -> None:
+    old = Prints.of(list(range(length)), CODEC)
+    items = list(range(length + more))
+    assert old.common(items, Prints.of(items, CODEC), CODEC) == length
+
+
+@pytest.mark.parametrize("at", range(2 * BLOCK + 5))
+@pytest.mark.parametrize("more", [0, 1, 20, -1, -20])
+def test_a_changed_item_is_never_taken_for_the_one_before(at: int, more: int) -> None:
+    old = Prints.of(list(range(2 * BLOCK + 5)), CODEC)
+    items = list(range(2 * BLOCK + 5 + more))
+    at = min(at, len(items))
+    items[at : at + 1] = ["changed"]
+    same = old.common(items, Prints.of(items, CODEC), CODEC)
+    assert at - BLOCK < same <= at
+    if at >= 2 * BLOCK and more >= 0:  # what was added last is known one by one
+        assert same == at
+
+
+def test_a_list_that_shrank_has_what_is_left() -> None:
+    old = Prints.of(list(range(2 * BLOCK)), CODEC)
+    for length in range(2 * BLOCK):
+        items = list(range(length))
+        same = old.common(items, Prints.of(items, CODEC), CODEC)
+        assert length - BLOCK < same <= length

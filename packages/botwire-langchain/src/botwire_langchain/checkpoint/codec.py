@@ -1,7 +1,6 @@
 """Python values as text in JSON, through LangGraph's serializer: strict unless told otherwise."""
 
 import marshal
-from array import array
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Sequence
 from struct import pack
@@ -71,23 +70,22 @@ class Codec:
             return list(map(self.load, texts))
         return self._read(LIST + pack(">I", len(texts)) + b"".join(map(a2b_base64, texts)))
 
-    def fingerprints(self, values: Iterable[Any]) -> "array[int]":
-        """For each value a number that tells it from others and from what it was before a change.
+    def fingerprint(self, values: Sequence[Any]) -> int:
+        """A number that tells these values from others and from what they were before a change.
 
         It holds in this process only. Messages and plain data are packed without what it takes to
         build them again, which is many times quicker and sees every field.
         """
-        prints = array("q")
-        for value in values:  # a loop and no function: every checkpoint passes here for each item
-            state, kind = value, id(value.__class__)
-            if isinstance(value, BaseMessage):
-                extra = value.__pydantic_extra__
-                state = [value.__dict__, extra] if extra else value.__dict__
-            try:
-                prints.append(hash(packb(state, None, EXACT)) ^ kind)
-            except TypeError:  # there is something else in it
-                prints.append(self._slow_fingerprint(state, value) ^ kind)
-        return prints
+        states = [  # what is packed alike differs by its class
+            [id(value.__class__), value.__dict__, value.__pydantic_extra__]
+            if isinstance(value, BaseMessage)
+            else [id(value.__class__), value]
+            for value in values
+        ]
+        try:
+            return hash(packb(states, None, EXACT))
+        except TypeError:  # there is something else in one of them
+            return hash(tuple(map(self._slow_fingerprint, states, values)))
 
     def _slow_fingerprint(self, state: Any, value: Any) -> int:
         try:
