@@ -4,16 +4,35 @@ import marshal
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Sequence
 from struct import pack
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from ormsgpack import (
+    OPT_PASSTHROUGH_DATACLASS,
+    OPT_PASSTHROUGH_DATETIME,
+    OPT_PASSTHROUGH_ENUM,
+    OPT_PASSTHROUGH_SUBCLASS,
+    OPT_PASSTHROUGH_TUPLE,
+    OPT_PASSTHROUGH_UUID,
+    packb,
+)
+
+from botwire_langchain.checkpoint.messages import Reader
 
 __all__ = ["Codec", "strict_serializer"]
 
 USUAL = "msgpack"
 LIST = b"\xdd"  # how a list begins in MessagePack; the number of its items follows
+EXACT = (  # refuses what it would pack as if it were something else
+    OPT_PASSTHROUGH_DATACLASS
+    | OPT_PASSTHROUGH_DATETIME
+    | OPT_PASSTHROUGH_ENUM
+    | OPT_PASSTHROUGH_SUBCLASS
+    | OPT_PASSTHROUGH_TUPLE
+    | OPT_PASSTHROUGH_UUID
+)
 MARSHAL_FORMAT = 2  # later ones depend on what else refers to an object, not on its value alone
 
 
@@ -30,7 +49,8 @@ class Codec:
 
     def __init__(self, serde: SerializerProtocol) -> None:
         self._dump, self._load = serde.dumps_typed, serde.loads_typed
-        self._joins = type(serde) is JsonPlusSerializer  # which surely writes MessagePack
+        # What another serializer makes of its bytes is its own affair.
+        self._read = Reader(serde.loads_typed) if type(serde) is JsonPlusSerializer else None
 
     def pack(self, value: Any) -> str:
         kind, data = self._dump(value)
@@ -40,26 +60,35 @@ class Codec:
     def load(self, text: str) -> Any:
         """The value that was packed."""
         kind, found, data = text.rpartition(":")
+        if self._read is not None and not found:
+            return self._read(a2b_base64(data))
         return self._load((kind if found else USUAL, a2b_base64(data)))
 
     def load_all(self, texts: Sequence[str]) -> list[Any]:
         """The values that were packed; reading them as one list is quicker than one by one."""
-        if not self._joins or any(":" in text for text in texts):
+        if self._read is None or any(":" in text for text in texts):
             return list(map(self.load, texts))
-        return self._load((USUAL, LIST + pack(">I", len(texts)) + b"".join(map(a2b_base64, texts))))
+        return self._read(LIST + pack(">I", len(texts)) + b"".join(map(a2b_base64, texts)))
 
-    def fingerprint(self, value: Any) -> int:
-        """A number that tells a value from others and from what it was before it was changed.
+    def fingerprint(self, values: Sequence[Any]) -> int:
+        """A number that tells these values from others and from what they were before a change.
 
-        It holds in this process only. Messages and plain data are marshalled, which is several
-        times quicker than packing them and sees every field; for the rest, packing is the way.
+        It holds in this process only. Messages and plain data are packed without what it takes to
+        build them again, which is many times quicker and sees every field.
         """
-        state = _message_state(value) if isinstance(value, BaseMessage) else value
+        states = [  # what is packed alike differs by its class
+            [id(value.__class__), value.__dict__, value.__pydantic_extra__]
+            if isinstance(value, BaseMessage)
+            else [id(value.__class__), value]
+            for value in values
+        ]
+        try:
+            return hash(packb(states, None, EXACT))
+        except TypeError:  # there is something else in one of them
+            return hash(tuple(map(self._slow_fingerprint, states, values)))
+
+    def _slow_fingerprint(self, state: Any, value: Any) -> int:
         try:
             return hash(marshal.dumps(state, MARSHAL_FORMAT))
-        except ValueError:  # something in it cannot be marshalled
+        except ValueError:  # nor can that be marshalled
             return hash(self.pack(value))
-
-
-def _message_state(message: BaseMessage) -> tuple[int, dict[str, Any], dict[str, Any] | None]:
-    return id(type(message)), vars(message), cast("Any", message).__pydantic_extra__

@@ -10,7 +10,6 @@
   who loses that race stores the list in a segment of its own.
 """
 
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -18,12 +17,14 @@ from typing import Any, cast
 from botwire.jsontext import encode
 from botwire.operations import Append, Entry, Head, Operation, Set
 from botwire_langchain.checkpoint.codec import Codec
+from botwire_langchain.checkpoint.prints import Prints
 
 __all__ = ["Blob", "Inline", "Ref", "Rope", "Segment", "Writer", "from_record", "load", "to_record"]
 
 INLINE = 512  # characters; a key of its own costs about as much
 SEGMENT_BYTES = 1_000_000  # a value on a server has a limit (10 MB), and nothing grows for ever
 FEW = 4  # items that may well fit into the document
+NONE = Prints()
 SEGMENTS = 32  # a list in more pieces than this is written anew in one
 
 
@@ -62,7 +63,7 @@ class Rope:
     """A list in segments, and the fingerprints of its items."""
 
     segments: tuple[Segment, ...] = ()
-    prints: Sequence[int] = ()
+    prints: Prints = NONE
 
     def cut(self, count: int) -> tuple[Segment, ...]:
         """The segments that hold the first `count` items."""
@@ -123,7 +124,7 @@ def load(ref: Ref, entries: Mapping[str, Entry], codec: Codec) -> tuple[Any, Ref
     parts = [(entries[segment.key], segment) for segment in ref.segments]
     items = codec.load_all([text for entry, part in parts for text in entry.value[: part.count]])
     segments = tuple(_known(segment, entry) for entry, segment in parts)
-    return items, Rope(segments, array("q", map(codec.fingerprint, items)))
+    return items, Rope(segments, Prints.of(items, codec))
 
 
 def _known(segment: Segment, entry: Entry) -> Segment:
@@ -157,8 +158,8 @@ class Writer:
             text = self.codec.pack(items)
             if len(text) <= INLINE:
                 return Inline(text)
-        prints = array("q", map(self.codec.fingerprint, items))
-        same = _common(old.prints, prints)
+        prints = Prints.of(items, self.codec)
+        same = old.prints.common(items, prints, self.codec)
         kept = old.cut(same)
         if len(kept) >= SEGMENTS:
             kept, same = (), 0
@@ -199,14 +200,6 @@ def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
             part, size = [], 0
     if part:
         yield part
-
-
-def _common(old: Sequence[int], new: Sequence[int]) -> int:
-    """How many items at the front are the same."""
-    if new[: len(old)] == old:
-        return len(old)
-    pairs = enumerate(zip(old, new, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(old), len(new)))
 
 
 def settle(refs: Mapping[str, Ref], heads: Mapping[str, Entry]) -> dict[str, Ref]:
