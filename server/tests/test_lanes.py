@@ -35,6 +35,38 @@ def test_a_group_has_an_end() -> None:
     assert line.take() == waiting[GROUP:]
 
 
+def test_a_crowd_and_a_few_become_two_halves() -> None:
+    line = lanes(1, tickets("a", "a"))
+    few = line.take()
+    for ticket in (crowd := tickets(*["a"] * 62)):  # who comes while the few are written
+        line.add(ticket)
+    line.done(few)
+    half = line.take()
+    assert half == crowd[:32]
+    for ticket in (back := tickets("a", "a")):  # the few come again
+        line.add(ticket)
+    line.done(half)
+    assert line.take() == [*crowd[32:], *back]
+
+
+def test_few_are_not_worth_two_groups() -> None:
+    line = lanes(1, tickets("a"))
+    first = line.take()
+    for ticket in (others := tickets(*["a"] * 7)):
+        line.add(ticket)
+    line.done(first)
+    assert line.take() == others
+
+
+def test_after_a_pause_all_that_wait_are_taken() -> None:
+    line = lanes(1, tickets("a"))
+    line.done(line.take())
+    assert not line.take()
+    for ticket in (crowd := tickets(*["a"] * 64)):
+        line.add(ticket)
+    assert line.take() == crowd
+
+
 def test_there_are_so_many_groups_at_a_time_and_no_more() -> None:
     line = lanes(2, tickets("a"))
     assert line.take()

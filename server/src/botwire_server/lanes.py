@@ -6,6 +6,8 @@
   the lock; one place is always left to those that need not wait.
 - Two small groups cost more than a large one, so others may be made to gather behind a group until
   it is done or takes long.
+- Whoever was answered comes again. If all that wait were taken, a crowd and a few would take turns,
+  and the disk would wait for the crowd's requests to be read; so half of both is taken.
 - Not thread-safe: an event loop uses it, or threads under a lock.
 """
 
@@ -15,6 +17,8 @@ from botwire.stores.store import GROUP, Ticket
 
 __all__ = ["Lanes"]
 
+FEW = 8  # tickets that are not worth two groups
+
 
 class Lanes:
     """Tickets that wait, and which of them may run now; at most `places` groups run at a time."""
@@ -22,6 +26,7 @@ class Lanes:
     def __init__(self, places: int) -> None:
         self._places = places
         self._groups: list[list[Ticket]] = []
+        self._before = 0  # tickets of the group that ended last; 0 when nothing was under way since
         self._line: list[Ticket] = []
         self._busy: set[str] = set()
         self._held: set[str] = set()  # held by others when they were tried last
@@ -37,11 +42,13 @@ class Lanes:
         A list that is given becomes the group, before anything else changes.
         """
         group = [] if group is None else group
+        if not self._line and not self._groups:
+            self._before = 0
         if len(self._groups) == self._places or not self._line:
             group.clear()
             return group
         barred = self._busy | self._held
-        group[:] = self._alone() or self._passing(barred) if barred else self._line[:GROUP]
+        group[:] = self._alone() or self._passing(barred) if barred else self._line[: self._half()]
         if group:
             self._groups.append(group)
             self._busy.update([ticket.operation.namespace for ticket in group])
@@ -54,6 +61,12 @@ class Lanes:
         else:
             gone = set(group)
             self._line = [ticket for ticket in self._line if ticket not in gone]
+
+    def _half(self) -> int:
+        """How many of the line are taken, if all may run."""
+        if not self._before:
+            return GROUP
+        return min(max((len(self._line) + self._before + 1) // 2, FEW), GROUP)
 
     def _passing(self, barred: set[str]) -> list[Ticket]:
         if self._ahead is not None:
@@ -82,6 +95,7 @@ class Lanes:
     def done(self, group: list[Ticket], left: Sequence[Ticket] = ()) -> None:
         """A group has ended; `left` are its tickets whose namespaces others held."""
         self.let_pass(group)
+        self._before = len(group)
         names = {ticket.operation.namespace for ticket in group}
         self._groups = [other for other in self._groups if other is not group]
         self._busy -= names

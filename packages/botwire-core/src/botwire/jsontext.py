@@ -235,7 +235,7 @@ def _value_at(text: str, start: int, levels: int) -> tuple[Json, int]:
 
 
 def _space(text: str, start: int) -> int:
-    return cast("re.Match[str]", _skip_space(text, start)).end()
+    return _skip_space(text, start).end()  # pyright: ignore[reportOptionalMemberAccess] (it matches)
 
 
 def _end(text: str, position: int) -> None:
