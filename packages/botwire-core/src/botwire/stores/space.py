@@ -341,8 +341,7 @@ class Space:
         else:
             version = self._book(1, 0, new.bytes - old.bytes)
         created = old.created_at if old is not None and self._alive(old) else self.now
-        key, value, _, bytes_, _, _, *rest = new  # every write passes here; `_replace` is slower
-        return self._stage(Row(key, value, version, bytes_, created, self.now, *rest))
+        return self._stage(new._replace(version=version, created_at=created, updated_at=self.now))
 
     def _book(self, versions: int, entries: int = 0, bytes_: int = 0) -> int:
         """Enter one write into the ledger; the version that it has."""
