@@ -14,8 +14,9 @@ def interleaved(
     repeat: int,
     rounds: int = 5,
     clock: Callable[[], float] = time.perf_counter,
+    pick: Callable[[Sequence[float]], float] = statistics.median,
 ) -> dict[str, float]:
-    """Microseconds a call of each task: the median of several rounds, taken in turn.
+    """Microseconds a call of each task: the median (or `pick`) of several rounds, taken in turn.
 
     Taking turns spreads the machine's moods evenly over all of them.
     """
@@ -26,7 +27,7 @@ def interleaved(
             for _ in range(repeat):
                 task()
             seconds[name].append((clock() - started) / repeat)
-    return {name: statistics.median(times) * 1e6 for name, times in seconds.items()}
+    return {name: pick(times) * 1e6 for name, times in seconds.items()}
 
 
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
