@@ -377,13 +377,13 @@ def write(data: Any) -> str:
     >>> write({"value": Json('1.50'), "keys": ["a"]})
     '{"value":1.50,"keys":["a"]}'
     """
-    if type(data) is str or type(data) is int:
+    if type(data) in (str, int):  # most parts are: the rest need not be asked for
         return _leaf(data)
-    kind = data.__class__  # `type(data)` is the same, but for type checkers half known
-    if issubclass(kind, Json):
+    if isinstance(data, Json):
         return data
-    if issubclass(kind, dict):
-        return "{" + ",".join([f"{_leaf(name)}:{write(part)}" for name, part in data.items()]) + "}"
-    if issubclass(kind, (list, tuple)):
-        return "[" + ",".join(map(write, data)) + "]"
+    if isinstance(data, dict):
+        pairs = cast("dict[str, Any]", data).items()
+        return "{" + ",".join([f"{_leaf(name)}:{write(part)}" for name, part in pairs]) + "}"
+    if isinstance(data, (list, tuple)):
+        return "[" + ",".join(map(write, cast("list[Any]", data))) + "]"
     return _leaf(data)
