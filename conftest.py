@@ -75,7 +75,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.hookimpl(trylast=True)  # after they were shuffled
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is tested across packages comes first: it takes longest, and must not be left for last."""
+    """What is tested across packages comes first: it takes longest, so it must not be the end."""
     tests = config.rootpath / "tests"
     items.sort(key=lambda item: tests not in item.path.parents)
 
