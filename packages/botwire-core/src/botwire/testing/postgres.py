@@ -222,10 +222,16 @@ def _readable(programs: Path, folder: Path, user: dict[str, Any]) -> Path:
     with suppress(PermissionError):
         subprocess.run([programs / "postgres", "-V"], capture_output=True, check=True, **user)
         return programs
-    copy = shutil.copytree(programs.parent, folder / "install", symlinks=True)
-    for path in (copy, *copy.rglob("*")):
+    # Libraries of a wheel stand beside its package, and that is where its programs look for them.
+    installed, package = programs.parent, programs.parent.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    copies = folder / "copies"
+    shutil.copytree(installed, copies / package.name / installed.name, symlinks=True)
+    if libraries.exists():
+        shutil.copytree(libraries, copies / libraries.name)
+    for path in (copies, *copies.rglob("*")):
         shutil.chown(path, user["user"], user["group"])
-    return copy / "bin"
+    return copies / package.name / installed.name / "bin"
 
 
 def _execute(url: str, statement: str) -> Any:
