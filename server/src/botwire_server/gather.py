@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from botwire.stores.store import Store, Ticket
 from botwire_server.steps import Done
+from botwire_server.tasks import Tasks
 
 __all__ = ["GroupReader"]
 
@@ -23,7 +24,7 @@ class GroupReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: list[tuple[Ticket, Done]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._groups = 0  # under way; a task that ends is in the set a moment longer
         self._threads = ThreadPoolExecutor(GROUPS, "botwire-reader")
 
@@ -32,9 +33,7 @@ class GroupReader:
         self._waiting.append((ticket, done))
         if self._groups < GROUPS:  # it begins after whatever arrives in this turn of the loop
             self._groups += 1
-            task = asyncio.create_task(self._work())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.start(self._work())
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -56,5 +55,5 @@ class GroupReader:
 
     async def close(self) -> None:
         """Finish what is under way."""
-        await asyncio.gather(*self._tasks)
+        await self._tasks.finish()
         self._threads.shutdown()

@@ -24,6 +24,7 @@ from botwire_server.metrics import Metrics
 from botwire_server.requests import Request
 from botwire_server.settings import LOOPBACK, Settings
 from botwire_server.steps import Done, Taking
+from botwire_server.tasks import Tasks
 from botwire_server.turn import TurnReader
 from botwire_server.writer import Writer
 
@@ -49,7 +50,7 @@ class Service:
         self.gathering = GroupReader(store)
         self.writer = Writer(store, self.metrics, self.reader.end)
         self._together = store.reads_together
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._guards_host = self.keys is None and not settings.open
         self._good_hosts: set[bytes] = set()
         self.has_quotas = bool(store.limits.writes_per_day or store.limits.namespace_bytes)
@@ -97,9 +98,7 @@ class Service:
             self._read_in_thread(ticket.operation, needed.mode, done)
 
     def _read_in_thread(self, operation: Operation, mode: Mode, done: Done) -> None:
-        task = asyncio.create_task(self._read(Ticket(operation), mode, done))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._read(Ticket(operation), mode, done))
 
     async def _read(self, ticket: Ticket, mode: Mode, done: Done) -> None:
         try:
@@ -169,8 +168,7 @@ class Service:
     async def close(self) -> None:
         """Finish the writes that were taken on, then close the store."""
         await self.gathering.close()
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
+        await self._tasks.finish()
         await self.writer.close()
         self.reader.end()
         await asyncio.to_thread(self.store.close)

@@ -17,6 +17,7 @@ from botwire.stores.store import Store, Ticket
 from botwire_server.lanes import Lanes
 from botwire_server.metrics import Metrics
 from botwire_server.steps import Done
+from botwire_server.tasks import Tasks
 
 __all__ = ["Writer"]
 
@@ -49,7 +50,7 @@ class Writer:
         self._lanes = Lanes(store.lanes)
         self._callers: dict[Ticket, Done] = {}
         self._starting = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._threads = ThreadPoolExecutor(store.lanes, "botwire-writer")
 
     def submit(self, ticket: Ticket, done: Done) -> None:
@@ -63,9 +64,7 @@ class Writer:
     def _start(self) -> None:
         self._starting = False
         while group := self._take():
-            task = asyncio.create_task(self._work(group))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.start(self._work(group))
 
     async def _work(self, group: list[Ticket]) -> None:
         while group:
@@ -116,5 +115,5 @@ class Writer:
         """Finish what waits."""
         while self._tasks or self._starting:
             await asyncio.sleep(0)
-            await asyncio.gather(*self._tasks)
+            await self._tasks.finish()
         self._threads.shutdown()
