@@ -384,3 +384,24 @@ async def test_an_async_update_takes_a_function_that_is_awaited() -> None:
 
     assert await memory.update("k", add, default=[]) == [1]
     assert await memory.update("k", add, default=[]) == [1, 2]
+
+
+NEVER_CLOSED = """
+import asyncio, sys
+from botwire import AsyncMemory, Memory
+from botwire.stores.sqlite import SQLiteStore
+
+Memory("agent", store=SQLiteStore(None)).set("k", 1)
+memory = Memory("agent", url="memory://")
+memory.set("k", 1)
+others = Memory("agent", url=f"sqlite:///{sys.argv[1]}/memory.db")
+others.set("k", 1)
+asyncio.run(AsyncMemory("agent", url=f"sqlite:///{sys.argv[1]}/other.db").set("k", 1))
+"""
+
+
+def test_a_program_that_closes_nothing_ends_without_a_warning(tmp_path: Path) -> None:
+    # Python 3.13 and later say which databases were not closed.
+    program = [sys.executable, "-X", "dev", "-W", "error", "-c", NEVER_CLOSED, str(tmp_path)]
+    ended = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

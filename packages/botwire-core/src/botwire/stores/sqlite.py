@@ -281,11 +281,11 @@ class SQLiteStore(Store):
         limits: Limits | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
+        self._all: list[sqlite3.Connection] = []
         super().__init__(limits, clock)
         self.path = None if path is None else Path(path).expanduser().absolute()
         self._idle: list[SQLiteSession] = []
         self._asleep: list[SQLiteSession] = []  # the idle ones while a fork is under way
-        self._all: list[sqlite3.Connection] = []
         self._writer: SQLiteSession | None = None
         # In the process alone there is one connection, and who uses it holds this lock. A write may
         # take it in one thread and give it back in another (see `begin`).
@@ -358,6 +358,10 @@ class SQLiteStore(Store):
     def _close(self, connection: sqlite3.Connection) -> None:
         connection.close()
         self._all.remove(connection)  # only now, so that a fork waits for it
+
+    def __del__(self) -> None:
+        for connection in self._all:  # nobody can be using it: whoever does holds the store
+            connection.close()
 
     def before_fork(self) -> None:
         super().before_fork()
