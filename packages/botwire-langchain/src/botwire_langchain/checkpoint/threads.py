@@ -12,7 +12,7 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, DeltaChannelH
 from botwire import Conflict
 from botwire.errors import Unavailable
 from botwire.jsontext import encode
-from botwire.operations import Append, Entry, Operation, Set
+from botwire.operations import Append, Operation, Set
 from botwire_langchain.checkpoint.codec import Codec
 from botwire_langchain.checkpoint.document import Document, Loaded, write_items
 from botwire_langchain.checkpoint.guard import Guard
@@ -139,8 +139,8 @@ class Threads:
                     if attempt + 1 == TRIES:
                         raise
                     continue
-                entries = {entry.key: entry for entry in results if isinstance(entry, Entry)}
-                known = Head(document.id, checkpoint["channel_versions"], settle(refs, entries))
+                refs = settle(refs, saving, results)
+                known = Head(document.id, checkpoint["channel_versions"], refs)
                 self.heads.keep(place, known)
                 break
         return place.config(checkpoint["id"])

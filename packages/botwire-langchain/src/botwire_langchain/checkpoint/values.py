@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from botwire.jsontext import encode
-from botwire.operations import Append, Entry, Head, Operation, Set
+from botwire.operations import Append, Entry, Operation, Set
 from botwire_langchain.checkpoint.codec import Codec
 from botwire_langchain.checkpoint.prints import Prints
 
@@ -131,6 +131,14 @@ def _known(segment: Segment, entry: Entry) -> Segment:
     return replace(segment, length=len(entry.value), version=entry.version, bytes=entry.bytes)
 
 
+@dataclass(frozen=True, slots=True)
+class Extend(Append):
+    """An append whose result is the version that the list then has, not how many items."""
+
+    def result(self, reply: Any) -> int:
+        return reply["version"]
+
+
 @dataclass(slots=True)
 class Writer:
     """Turns values into refs, and collects the operations that write what is not there yet."""
@@ -178,10 +186,9 @@ class Writer:
             else:
                 kept = kept[:-1]
             texts = tuple(map(encode, part))
-            self.operations += [
-                Append(self.namespace, last.key, texts, None, self.ttl, if_version=last.version),
-                Head(self.namespace, last.key),
-            ]
+            self.operations.append(
+                Extend(self.namespace, last.key, texts, None, self.ttl, if_version=last.version)
+            )
             count = last.count + len(part)
             size = last.bytes + sum(map(len, part))
             kept = (*kept, Segment(last.key, count, count, last.version, size))
@@ -202,18 +209,19 @@ def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
         yield part
 
 
-def settle(refs: Mapping[str, Ref], heads: Mapping[str, Entry]) -> dict[str, Ref]:
-    """The refs with the versions that their segments got when they were written."""
-    return {channel: _settled(ref, heads) for channel, ref in refs.items()}
+def settle(
+    refs: Mapping[str, Ref], operations: Sequence[Operation], results: Sequence[Any]
+) -> dict[str, Ref]:
+    """The refs with the versions that their segments got when these operations wrote them."""
+    pairs = zip(operations, results, strict=True)
+    versions = {one.key: result for one, result in pairs if isinstance(one, Extend)}
+    return {channel: _settled(ref, versions) for channel, ref in refs.items()}
 
 
-def _settled(ref: Ref, heads: Mapping[str, Entry]) -> Ref:
-    if not isinstance(ref, Rope) or not any(part.key in heads for part in ref.segments):
+def _settled(ref: Ref, versions: Mapping[str, int]) -> Ref:
+    if not isinstance(ref, Rope) or not any(part.key in versions for part in ref.segments):
         return ref
     segments = tuple(
-        replace(part, version=heads[part.key].version, bytes=heads[part.key].bytes)
-        if part.key in heads
-        else part
-        for part in ref.segments
+        replace(part, version=versions.get(part.key, part.version)) for part in ref.segments
     )
     return replace(ref, segments=segments)
