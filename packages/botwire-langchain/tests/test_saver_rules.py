@@ -1,6 +1,10 @@
 """The rules of a checkpointer that LangGraph's suite leaves out, and those only BotWire keeps."""
 
 import asyncio
+import itertools
+import os
+import subprocess
+import sys
 import threading
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +20,7 @@ from pydantic import BaseModel
 from botwire import Memory
 from botwire.errors import InvalidRequest
 from botwire_langchain import BotWireSaver
+from botwire_langchain.checkpoint import versions
 
 
 @pytest.fixture
@@ -229,6 +234,38 @@ def test_versions_rise_as_text_and_differ_between_forks(url: str) -> None:
     postgres = f"{7:032}.0.1234567890123456"
     assert saver.get_next_version(postgres, None) > postgres
     assert saver.get_next_version(41, None).startswith("0000000042.")
+
+
+FORKED = """
+import os, time
+from botwire_langchain.checkpoint.versions import next_version
+
+time.time_ns = lambda: 1  # what tells them apart must be something else
+read, write = os.pipe()
+if os.fork() == 0:
+    os.write(write, next_version(None).encode())
+    os._exit(0)
+os.wait()
+print(next_version(None), os.read(read, 100).decode())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_gives_other_versions_than_its_parent() -> None:
+    program = [sys.executable, "-c", FORKED]
+    ended = subprocess.run(program, capture_output=True, text=True, check=True)
+    parents, childs = ended.stdout.split()
+    assert parents != childs
+
+
+def test_a_process_restored_from_a_picture_of_its_memory_gives_other_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: set[str] = set()
+    for _ in range(2):
+        monkeypatch.setattr(versions, "_count", itertools.count())  # as it was in the picture
+        given |= {versions.next_version(None) for _ in range(10)}
+    assert len(given) == 20
 
 
 # -- round trips ---------------------------------------------------------------------------------

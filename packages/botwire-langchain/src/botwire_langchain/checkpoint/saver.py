@@ -4,7 +4,6 @@ Every method drives a flow of `threads.py` or `upkeep.py`; what is kept where st
 """
 
 import copy
-import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -33,12 +32,12 @@ from botwire_langchain.checkpoint.upkeep import (
     delete_thread,
     prune_thread,
 )
+from botwire_langchain.checkpoint.versions import next_version
 from botwire_langchain.faces import Faces, Flow
 
 __all__ = ["BotWireSaver"]
 
 CHUNK = 20  # checkpoints that are listed at once
-DIGITS = 10  # of the number in a version, so that versions sort as text
 STRATEGIES = ("keep_latest", "delete")
 
 
@@ -289,9 +288,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
 
     def get_next_version(self, current: Any, channel: None) -> str:
         """A version that sorts behind `current` and that no fork of the thread will ever give."""
-        number = 0 if current is None else int(str(current).partition(".")[0])
-        digits = max(DIGITS, len(current.partition(".")[0])) if isinstance(current, str) else DIGITS
-        return f"{number + 1:0{digits}}.{secrets.token_hex(8)}"
+        return next_version(current)
 
     def close(self) -> None:
         """Give the connection back."""

@@ -18,11 +18,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from botwire.forks import watch
 from botwire.operations import Append, Operation
@@ -34,19 +33,42 @@ LARGE = 200_000  # a write of more bytes gains nothing by company
 PORTION = 1_000_000  # bytes that are taken along at most
 
 
+class Signal(Protocol):
+    """What one caller waits for. It is set once."""
+
+    def set(self) -> None: ...
+    def wait(self) -> Any: ...
+
+
+class _Latch:
+    """A signal for one thread: a lock and no more, since waking threads is what costs most here."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        self._lock.release()
+
+    def wait(self) -> None:
+        self._lock.acquire()
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How a flow waits: blocking or awaiting. It yields what these give.
 
     Attributes:
         home: what its callers have in common with those they may wait for.
-        pause: lets everybody go on who can go on now, and no longer.
-        wait: for a future, and gives its result.
+        pause: lets everybody go on who can go on now, and no longer, or until something is so.
+        signal: makes a signal; its `wait` is yielded.
     """
 
     home: Callable[[], object]
-    pause: Callable[[], Any]
-    wait: Callable[[Future[Any]], Any]
+    pause: Callable[[Callable[[], bool]], Any]
+    signal: Callable[[], Signal]
 
 
 # LangGraph hands in a checkpoint right after the last write: one turn of the event loop later, or,
@@ -58,41 +80,38 @@ LONGEST = 0.002  # seconds; a thread that computes gives the lock back after 5 m
 _let_go: Callable[[], None] = getattr(os, "sched_yield", partial(time.sleep, 0))
 
 
-def _yield() -> None:
+def _yield(enough: Callable[[], bool]) -> None:
     end = time.monotonic() + LONGEST
     for _ in range(YIELDS):
         _let_go()
-        if time.monotonic() > end:
+        if enough() or time.monotonic() > end:
             return
 
 
-async def _turn() -> None:
+async def _turn(enough: Callable[[], bool]) -> None:
     for _ in range(TURNS):
         await asyncio.sleep(0)
+        if enough():
+            return
 
 
-BLOCKING = Pace(lambda: None, _yield, Future[Any].result)
-AWAITED = Pace(asyncio.get_running_loop, _turn, asyncio.wrap_future)
+BLOCKING = Pace(lambda: None, _yield, _Latch)
+AWAITED = Pace(asyncio.get_running_loop, _turn, asyncio.Event)
 
 
 @dataclass(slots=True, eq=False)
 class _Write:
-    """A write that waits, until it is `called` (to lead, or because it was sent) and `kept`."""
+    """A write that waits: to lead, or to be taken along and `kept` (or not)."""
 
     append: Append
     size: int
-    called: Future[None] = field(default_factory=Future[None])
-    kept: Future[bool] = field(default_factory=Future[bool])
+    kept: bool | None = None
+    signal: Signal | None = None  # set when one of the two is so; there is one if somebody waits
 
-    def __post_init__(self) -> None:
-        # A caller that is cancelled must not take the futures from those who set them.
-        self.called.set_running_or_notify_cancel()
-        self.kept.set_running_or_notify_cancel()
-
-    def settle(self, kept: bool) -> None:
-        self.kept.set_result(kept)
-        if not self.called.done():
-            self.called.set_result(None)
+    def wake(self) -> None:
+        signal, self.signal = self.signal, None
+        if signal is not None:
+            signal.set()
 
 
 @dataclass(slots=True)
@@ -136,18 +155,25 @@ class Together:
         key, mine = (pace.home(), thread), _Write(append, size)
         line = self._enter(key, mine)
         try:
-            if line.leader is not mine:
-                yield pace.wait(mine.called)
+            yield from self._wait(line, mine, pace)
             if line.leader is mine:
-                yield pace.pause()
+                yield pace.pause(lambda: mine not in line.waiting)
                 with self._taken(line) as appends:
                     if appends:
                         yield from send(appends)
         finally:
             self._leave(key, line, mine)
-        kept: bool = yield pace.wait(mine.kept)  # a checkpoint may have taken it along
-        if not kept:
+        yield from self._wait(line, mine, pace)  # a checkpoint may have taken it along
+        if not mine.kept:
             yield from send([append])
+
+    def _wait(self, line: _Line, mine: _Write, pace: Pace) -> Flow[None]:
+        """Until it leads or is settled."""
+        with self._lock:
+            if line.leader is mine or mine.kept is not None:
+                return
+            mine.signal = signal = pace.signal()
+        yield signal.wait()
 
     @contextmanager
     def waiting(self, thread: str, pace: Pace) -> Generator[list[Append]]:
@@ -174,8 +200,10 @@ class Together:
             yield [write.append for write in taken]
             kept = True
         finally:
-            for write in taken:
-                write.settle(kept)
+            with self._lock:
+                for write in taken:
+                    write.kept = kept
+                    write.wake()
 
     def _enter(self, key: tuple[object, str], mine: _Write) -> _Line:
         with self._lock:
@@ -200,7 +228,7 @@ class Together:
             return
         if line.waiting:
             line.leader = line.waiting[0]
-            line.leader.called.set_result(None)
+            line.leader.wake()
         elif self._lines.get(key) is line:  # a line that others left first is gone already
             del self._lines[key]
 
