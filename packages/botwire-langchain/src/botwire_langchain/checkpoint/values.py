@@ -71,7 +71,8 @@ class Rope:
         for segment in self.segments:
             if count <= 0:
                 break
-            kept.append(replace(segment, count=min(segment.count, count)))
+            whole = segment.count <= count
+            kept.append(segment if whole else replace(segment, count=count))
             count -= segment.count
         return tuple(kept)
 
@@ -222,6 +223,7 @@ def _settled(ref: Ref, versions: Mapping[str, int]) -> Ref:
     if not isinstance(ref, Rope) or not any(part.key in versions for part in ref.segments):
         return ref
     segments = tuple(
-        replace(part, version=versions.get(part.key, part.version)) for part in ref.segments
+        replace(part, version=versions[part.key]) if part.key in versions else part
+        for part in ref.segments
     )
-    return replace(ref, segments=segments)
+    return Rope(segments, ref.prints)
