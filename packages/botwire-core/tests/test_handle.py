@@ -386,6 +386,12 @@ async def test_an_async_update_takes_a_function_that_is_awaited() -> None:
     assert await memory.update("k", add, default=[]) == [1, 2]
 
 
+def test_a_store_that_could_not_be_made_leaves_no_second_error_behind() -> None:
+    with pytest.raises(TypeError):
+        SQLiteStore(None, nothing=1)  # pyright: ignore[reportCallIssue]
+    gc.collect()  # pytest fails a test in which a destructor raised
+
+
 NEVER_CLOSED = """
 import asyncio, sys
 from botwire import AsyncMemory, Memory

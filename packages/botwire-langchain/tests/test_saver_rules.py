@@ -262,8 +262,9 @@ def test_a_process_restored_from_a_picture_of_its_memory_gives_other_versions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given: set[str] = set()
-    for _ in range(2):
+    for moment in range(2):
         monkeypatch.setattr(versions, "_count", itertools.count())  # as it was in the picture
+        monkeypatch.setattr("time.time_ns", lambda moment=moment: moment)
         given |= {versions.next_version(None) for _ in range(10)}
     assert len(given) == 20
 

@@ -6,7 +6,9 @@ import pytest
 from checkpoint_kit import MESSAGES, Chain, Face, checkpoint, config, values_of
 from langchain_core.messages import AIMessage, HumanMessage
 
+from botwire import Memory
 from botwire_langchain import BotWireSaver
+from botwire_langchain.checkpoint import values
 
 
 @pytest.fixture
@@ -111,6 +113,18 @@ def test_a_list_beyond_a_segment_goes_on_in_another(saver: Any) -> None:
     for count in (1, 4, 5, 12):
         where = chain.put(items=items[:count])
         assert values_of(saver, where)["items"] == items[:count]
+
+
+def test_a_segment_of_small_items_grows_no_larger_than_one_of_large_ones(
+    saver: Any, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "SEGMENT_BYTES", 2000)
+    chain = Chain(saver)
+    for count in range(200, 1000, 20):
+        chain.put(items=list(range(count)))
+    found = list(Memory("checkpoints", url=url).entries("v/"))
+    assert len(found) > 3
+    assert max(entry.bytes for entry in found) <= 2000 + 200
 
 
 def test_saving_a_checkpoint_again_overwrites_it(saver: Any) -> None:

@@ -281,11 +281,11 @@ class SQLiteStore(Store):
         limits: Limits | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self._all: list[sqlite3.Connection] = []
         super().__init__(limits, clock)
         self.path = None if path is None else Path(path).expanduser().absolute()
         self._idle: list[SQLiteSession] = []
         self._asleep: list[SQLiteSession] = []  # the idle ones while a fork is under way
+        self._all: list[sqlite3.Connection] = []
         self._writer: SQLiteSession | None = None
         # In the process alone there is one connection, and who uses it holds this lock. A write may
         # take it in one thread and give it back in another (see `begin`).
@@ -360,7 +360,8 @@ class SQLiteStore(Store):
         self._all.remove(connection)  # only now, so that a fork waits for it
 
     def __del__(self) -> None:
-        for connection in self._all:  # nobody can be using it: whoever does holds the store
+        # Nobody can be using a connection: whoever does holds the store. Wrong arguments make none.
+        for connection in getattr(self, "_all", ()):
             connection.close()
 
     def before_fork(self) -> None:

@@ -62,7 +62,7 @@ class Pace:
 
     Attributes:
         home: what its callers have in common with those they may wait for.
-        pause: lets everybody go on who can go on now, and no longer, or until something is so.
+        pause: lets everybody go on who can go on now, and no longer; ends when that is enough.
         signal: makes a signal; its `wait` is yielded.
     """
 
@@ -109,6 +109,7 @@ class _Write:
     signal: Signal | None = None  # set when one of the two is so; there is one if somebody waits
 
     def wake(self) -> None:
+        """Let its caller look again. Whoever calls this holds the lock of the lines."""
         signal, self.signal = self.signal, None
         if signal is not None:
             signal.set()

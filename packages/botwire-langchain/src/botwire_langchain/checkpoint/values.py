@@ -191,7 +191,7 @@ class Writer:
                 Extend(self.namespace, last.key, texts, None, self.ttl, if_version=last.version)
             )
             count = last.count + len(part)
-            size = last.bytes + sum(map(len, part))
+            size = last.bytes + sum(map(len, texts)) + len(texts)  # with commas, as it is stored
             kept = (*kept, Segment(last.key, count, count, last.version, size))
         return kept
 

@@ -1,12 +1,15 @@
 """Versions only rise within a namespace and are never reused; writes can depend on them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from botwire.errors import Conflict, InvalidRequest
+from botwire.jsontext import encode
 from botwire.memory import Memory
+from botwire.operations import Append
 from botwire.testing.contract.kit import Elapse, expired, unchanged
 
 __all__ = ["Versions"]
@@ -18,6 +21,14 @@ CONDITIONAL: dict[str, Callable[[Memory, int], Any]] = {
     "merge": lambda memory, version: memory.merge("k", {"a": 9}, if_version=version),
     "batch": lambda memory, version: _batch(memory, version),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Reported(Append):
+    """An append whose result is the whole reply, for callers that build on its version."""
+
+    def result(self, reply: Any) -> Any:
+        return reply
 
 
 class Versions:
@@ -35,6 +46,18 @@ class Versions:
         versions.append(memory.set("a", 2))
         assert versions == sorted(set(versions))
         assert memory.usage().version == versions[-1]
+
+    def test_the_reply_to_an_append_tells_the_version_that_the_list_then_has(
+        self, memory: Memory
+    ) -> None:
+        told = 0
+        for number in range(4):  # small, into a chunk, after one
+            items = (encode(f"{number}" * 900),) * 2
+            reply = memory.run(Reported(memory.namespace, "list", items, if_version=told))
+            told = reply["version"]
+            found = memory.entry("list")
+            assert found is not None
+            assert (reply["length"], told) == (len(found.value), found.version)
 
     def test_a_version_is_not_reused_after_delete_expiry_or_clear(
         self, memory: Memory, elapse: Elapse
