@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -293,15 +293,15 @@ def test_connections_on_which_nothing_comes_are_closed(impatient: ServerProcess)
 def test_a_client_that_reads_nothing_holds_up_nobody(server: ServerProcess) -> None:
     with server.memory("n") as memory:
         memory.set("k", "x" * 5_000_000)
-        connections = [connected(server) for _ in range(20)]
-        for connection in connections:
-            connection.sendall(b"GET /memory/n/k HTTP/1.1\r\nhost: localhost\r\n\r\n" * 3)
-        for _ in range(3):
-            started = time.monotonic()
-            stands(server)
-            assert time.monotonic() - started < 2
-        for connection in connections:
-            connection.close()
+        with ExitStack() as connections:
+            for _ in range(20):
+                connection = connections.enter_context(connected(server))
+                connection.sendall(b"GET /memory/n/k HTTP/1.1\r\nhost: localhost\r\n\r\n" * 3)
+            for _ in range(3):
+                started = time.monotonic()
+                stands(server)
+                # It takes milliseconds, or for ever; a busy machine takes a while.
+                assert time.monotonic() - started < 20
     stands(server)
 
 

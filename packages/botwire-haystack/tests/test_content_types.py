@@ -85,6 +85,7 @@ def test_every_content_type_survives_the_store(spoken: list[ChatMessage]) -> Non
 
 documents = st.builds(
     Document,
+    id=st.uuids().map(str),  # Haystack makes one only of text that is UTF-8
     content=st.none() | text,
     meta=objects,
     score=st.none() | st.floats(0, 1),

@@ -18,6 +18,7 @@ from botwire.memory import Memory
 __all__ = ["ServerProcess", "botwire_server"]
 
 START_SECONDS = 30.0
+END_SECONDS = 60.0  # a server gives its callers 30 to come to an end
 
 
 class ServerProcess:
@@ -95,7 +96,7 @@ class ServerProcess:
         self.start()
 
     def _wait(self) -> int:
-        code = self.process.wait(START_SECONDS)
+        code = self.process.wait(END_SECONDS)
         self._reader.join(START_SECONDS)
         if self.process.stderr is not None:
             self.process.stderr.close()
