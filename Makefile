@@ -52,11 +52,8 @@ soak: setup ## keep a server busy for minutes and look for leaks and lost writes
 	$(VENV)/bin/python benchmarks/soak.py $(ARGS)
 
 # PYENV_VERSION: pyenv hides the versions that are not chosen; to everybody else it means nothing.
-test-matrix: setup ## run all tests on each Python at hand; tracing and LangChain with other versions
-	for versions in "langchain-core==1.6.13 langgraph-checkpoint==4.3.0" "langchain-core langchain langgraph"; do \
-		VIRTUAL_ENV=$(abspath $(VENV)) $(UV) run --quiet --no-project $$(printf -- '--with %s ' $$versions) \
-			python -m pytest packages/botwire-langchain || exit 1; \
-	done
+test-matrix: setup ## run all tests on each Python at hand, and with the oldest and newest frameworks
+	$(VENV)/bin/python tests/versions.py
 	BOTWIRE_TRACING="A B C D D-oldest E F" $(VENV)/bin/python -m pytest tests/test_tracing_environments.py
 	@for version in 3.11 3.12 3.13; do \
 		python=$$(PYENV_VERSION=$$version python$$version -c 'import sys; print(sys.executable)' 2>/dev/null) \
