@@ -59,6 +59,23 @@ def test_a_superstep_of_tasks_that_end_together_takes_at_most_two_requests(
     assert len(distant.writes) <= 2 * len(list(saver.list(config("sync"))))
 
 
+def test_a_write_waits_a_moment_for_the_checkpoint_that_follows_it(
+    distant: Distant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botwire_langchain.checkpoint.together.MOMENT", PATIENCE)
+    saver = BotWireSaver(memory=Memory("checkpoints", store=distant))
+    agent = graph(saver, *together(2))
+    agent.invoke({"a": []}, config("sync"), durability="sync")
+    assert len(distant.writes) == len(list(saver.list(config("sync"))))
+
+
+def test_a_write_that_no_checkpoint_follows_is_kept_after_a_moment(distant: Distant) -> None:
+    saver = BotWireSaver(memory=Memory("checkpoints", store=distant))
+    place = {"configurable": {**config()["configurable"], "checkpoint_id": "1"}}
+    saver.put_writes(place, [("a", 1)], "task")
+    assert len(distant.writes) == 1
+
+
 def test_awaited_the_last_tasks_of_a_superstep_are_saved_together_with_its_checkpoint(
     distant: Distant,
 ) -> None:

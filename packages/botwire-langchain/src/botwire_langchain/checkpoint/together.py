@@ -3,8 +3,8 @@
 LangGraph saves the writes of each task by a call of its own when the task ends, and the checkpoint
 right after the last of them.
 
-- A write that finds none under way is sent at once, which here means: when everybody has gone on
-  who can do so without waiting, microseconds later. A checkpoint is always sent at once.
+- A write that finds none under way is sent at once, which here means: a moment later, if no
+  checkpoint has taken it along by then. A checkpoint is always sent at once.
 - A write that finds another one or a checkpoint under way waits until that is done, or until a
   checkpoint is sent; then all that wait by then are sent together.
 - A call returns when what it wrote is kept. What failed together each caller tries alone, so that
@@ -14,13 +14,10 @@ right after the last of them.
 """
 
 import asyncio
-import os
 import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol
 
 from botwire.forks import watch
@@ -31,13 +28,18 @@ __all__ = ["AWAITED", "BLOCKING", "Pace", "Together"]
 
 LARGE = 200_000  # a write of more bytes gains nothing by company
 PORTION = 1_000_000  # bytes that are taken along at most
+# How long a checkpoint may take to follow the last write of its step: LangGraph hands it in from
+# another thread, which needs Python's lock for that, or some turns of the event loop later.
+MOMENT = 0.001  # seconds
+TURNS = 2
 
 
 class Signal(Protocol):
-    """What one caller waits for. It is set once."""
+    """What one caller waits for, with or without an end. It is set once."""
 
     def set(self) -> None: ...
     def wait(self) -> Any: ...
+    def pause(self) -> Any: ...
 
 
 class _Latch:
@@ -55,48 +57,35 @@ class _Latch:
     def wait(self) -> None:
         self._lock.acquire()
 
+    def pause(self) -> None:
+        self._lock.acquire(timeout=MOMENT)
+
+
+class _Event(asyncio.Event):
+    """A signal for one task."""
+
+    async def pause(self) -> None:
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+            if self.is_set():
+                return
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a flow waits: blocking or awaiting. It yields what these give.
+    """How a flow waits: blocking or awaiting.
 
     Attributes:
         home: what its callers have in common with those they may wait for.
-        pause: lets everybody go on who can go on now, and no longer; ends when that is enough.
-        signal: makes a signal; its `wait` is yielded.
+        signal: makes a signal; what its `wait` and `pause` give is yielded.
     """
 
     home: Callable[[], object]
-    pause: Callable[[Callable[[], bool]], Any]
     signal: Callable[[], Signal]
 
 
-# LangGraph hands in a checkpoint right after the last write: one turn of the event loop later, or,
-# where it blocks, from another thread, as soon as that one gets Python's lock.
-TURNS = 2
-YIELDS = 5  # which take two microseconds where nobody has anything to do
-LONGEST = 0.002  # seconds; a thread that computes gives the lock back after 5 ms only
-
-_let_go: Callable[[], None] = getattr(os, "sched_yield", partial(time.sleep, 0))
-
-
-def _yield(enough: Callable[[], bool]) -> None:
-    end = time.monotonic() + LONGEST
-    for _ in range(YIELDS):
-        _let_go()
-        if enough() or time.monotonic() > end:
-            return
-
-
-async def _turn(enough: Callable[[], bool]) -> None:
-    for _ in range(TURNS):
-        await asyncio.sleep(0)
-        if enough():
-            return
-
-
-BLOCKING = Pace(lambda: None, _yield, _Latch)
-AWAITED = Pace(asyncio.get_running_loop, _turn, asyncio.Event)
+BLOCKING = Pace(lambda: None, _Latch)
+AWAITED = Pace(asyncio.get_running_loop, _Event)
 
 
 @dataclass(slots=True, eq=False)
@@ -158,7 +147,7 @@ class Together:
         try:
             yield from self._wait(line, mine, pace)
             if line.leader is mine:
-                yield pace.pause(lambda: mine not in line.waiting)
+                yield from self._pause(mine, pace)
                 with self._taken(line) as appends:
                     if appends:
                         yield from send(appends)
@@ -175,6 +164,14 @@ class Together:
                 return
             mine.signal = signal = pace.signal()
         yield signal.wait()
+
+    def _pause(self, mine: _Write, pace: Pace) -> Flow[None]:
+        """Give a checkpoint the time to take it along."""
+        with self._lock:
+            if mine.kept is not None:
+                return
+            mine.signal = signal = pace.signal()
+        yield signal.pause()
 
     @contextmanager
     def waiting(self, thread: str, pace: Pace) -> Generator[list[Append]]:
