@@ -193,7 +193,7 @@ class BotWireSaver(BaseCheckpointSaver[str]):
         """Save what a task wrote. Saving it again changes nothing.
 
         It takes one round trip at the most: calls that come while another one for the thread is
-        under way share the next, or that of a checkpoint.
+        under way share the next, or that of the checkpoint, for which it waits a millisecond.
         """
         flow = self._threads.put_writes(config, writes, task_id, task_path, BLOCKING)
         self._faces.drive(flow)

@@ -3,8 +3,8 @@
 LangGraph saves the writes of each task by a call of its own when the task ends, and the checkpoint
 right after the last of them.
 
-- A write that finds none under way is sent at once, which here means: a moment later, if no
-  checkpoint has taken it along by then. A checkpoint is always sent at once.
+- A write that finds none under way waits a moment for the checkpoint that mostly follows and takes
+  it along, and is sent if none came. A checkpoint is always sent at once.
 - A write that finds another one or a checkpoint under way waits until that is done, or until a
   checkpoint is sent; then all that wait by then are sent together.
 - A call returns when what it wrote is kept. What failed together each caller tries alone, so that
