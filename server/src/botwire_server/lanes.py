@@ -2,8 +2,9 @@
 
 - A namespace is in one running group at most, so its writes keep their order and do not wait for
   each other's locks; other namespaces pass.
-- A namespace that somebody outside holds is committed again in a group of its own, which waits for
-  the lock; one place is always left to those that need not wait.
+- A namespace that somebody outside holds is tried again with the next group: another server's
+  transaction has mostly ended by then. One that is still held after some tries is committed in a
+  group of its own, which waits for the lock; one place is always left to those that need not wait.
 - Two small groups cost more than a large one, so others may be made to gather behind a group until
   it is done or takes long.
 - Whoever was answered comes again. If all that wait were taken, a crowd and a few would take turns,
@@ -18,6 +19,7 @@ from botwire.stores.store import GROUP, Ticket
 __all__ = ["Lanes"]
 
 FEW = 8  # tickets that are not worth two groups
+TRIES = 3  # a group that waits costs as much as a large one; spinning for long would cost more
 
 
 class Lanes:
@@ -29,7 +31,7 @@ class Lanes:
         self._before = 0  # tickets of the group that ended last; 0 when nothing was under way since
         self._line: list[Ticket] = []
         self._busy: set[str] = set()
-        self._held: set[str] = set()  # held by others when they were tried last
+        self._held: set[str] = set()  # held by others whenever they were tried
         self._ahead: list[Ticket] | None = None  # the group behind which others gather
 
     def add(self, ticket: Ticket) -> None:
@@ -100,7 +102,7 @@ class Lanes:
         self._groups = [other for other in self._groups if other is not group]
         self._busy -= names
         self._held -= names
-        self._held.update(ticket.operation.namespace for ticket in left)
+        self._held.update(t.operation.namespace for t in left if t.held_up >= TRIES)
         self._line[:0] = left
 
     def drop(self, group: Sequence[Ticket], ticket: Ticket) -> None:

@@ -387,5 +387,5 @@ def _places(tickets: Sequence[Ticket]) -> list[Place]:
 def _held_up(tickets: Sequence[Ticket], held: set[str]) -> list[Ticket]:
     left = [ticket for ticket in tickets if ticket.operation.namespace not in held]
     for ticket in left:
-        ticket.held_up = True
+        ticket.held_up += 1
     return left

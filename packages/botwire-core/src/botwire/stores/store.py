@@ -52,7 +52,7 @@ class Ticket:
         self.operation = operation
         self.once = once
         self.since = time.monotonic()
-        self.held_up = False  # others held its namespace when it was tried
+        self.held_up = 0  # how often others held its namespace when it was tried
         self.done = False
         self.reply: Any = None
         self.error: BaseException | None = None
