@@ -31,6 +31,7 @@ class Space:
         "_part",
         "_rows",
         "_staged",
+        "_today",
         "_undoable",
         "limits",
         "mode",
@@ -50,6 +51,7 @@ class Space:
         self._ledger: Ledger | None = None
         self._ledger_old: Ledger | None = None
         self._part: ExitStack | None = None  # the changes under way that happen together
+        self._today: tuple[int, float] | None = None
         self._undoable = False  # whether a savepoint stands before them
 
     # -- reading -------------------------------------------------------------------------------
@@ -169,10 +171,13 @@ class Space:
 
         Each namespace's day begins at a moment of its own, so that quotas do not all end at once.
         """
-        moment = self.now + zlib.crc32(self.name.encode()) % DAY
+        if self._today is None:
+            moment = self.now + zlib.crc32(self.name.encode()) % DAY
+            self._today = int(moment // DAY), DAY - moment % DAY
+        today, left = self._today
         ledger = self.ledger
-        day = max(int(moment // DAY), ledger.day)
-        return day, ledger.writes if ledger.day == day else 0, DAY - moment % DAY
+        day = max(today, ledger.day)
+        return day, ledger.writes if ledger.day == day else 0, left
 
     def _charge(self, old: Row | None, key: str, bytes_: int) -> None:
         """Refuse what would go over a limit. Nothing is staged before this."""

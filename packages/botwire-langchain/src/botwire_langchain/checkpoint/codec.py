@@ -3,6 +3,7 @@
 import marshal
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from struct import pack
 from typing import Any
 
@@ -19,7 +20,7 @@ from ormsgpack import (
     packb,
 )
 
-from botwire_langchain.checkpoint.messages import Reader
+from botwire_langchain.checkpoint.messages import KINDS, Reader
 
 __all__ = ["Codec", "strict_serializer"]
 
@@ -33,7 +34,11 @@ EXACT = (  # refuses what it would pack as if it were something else
     | OPT_PASSTHROUGH_TUPLE
     | OPT_PASSTHROUGH_UUID
 )
+MESSAGES = frozenset(kind for kind, _ in KINDS.values())
 MARSHAL_FORMAT = 2  # later ones depend on what else refers to an object, not on its value alone
+
+_fields = attrgetter("__dict__")
+_extra = attrgetter("__pydantic_extra__")
 
 
 def strict_serializer(allow: Iterable[type | tuple[str, str]] = ()) -> JsonPlusSerializer:
@@ -76,19 +81,22 @@ class Codec:
         It holds in this process only. Messages and plain data are packed without what it takes to
         build them again, which is many times quicker and sees every field.
         """
-        states = [  # what is packed alike differs by its class
-            [id(value.__class__), value.__dict__, value.__pydantic_extra__]
-            if isinstance(value, BaseMessage)
-            else [id(value.__class__), value]
-            for value in values
-        ]
+        kinds = tuple(map(type, values))
+        if MESSAGES.issuperset(kinds):  # most lists: no need to ask of each what it is
+            states = [list(map(_fields, values)), list(map(_extra, values))]
+        else:
+            states = list(map(_state, values))
         try:
-            return hash(packb(states, None, EXACT))
+            return hash((kinds, packb(states, None, EXACT)))
         except TypeError:  # there is something else in one of them
-            return hash(tuple(map(self._slow_fingerprint, states, values)))
+            return hash((kinds, tuple(map(self._slow_fingerprint, values))))
 
-    def _slow_fingerprint(self, state: Any, value: Any) -> int:
+    def _slow_fingerprint(self, value: Any) -> int:
         try:
-            return hash(marshal.dumps(state, MARSHAL_FORMAT))
+            return hash(marshal.dumps(_state(value), MARSHAL_FORMAT))
         except ValueError:  # nor can that be marshalled
             return hash(self.pack(value))
+
+
+def _state(value: Any) -> Any:
+    return [_fields(value), _extra(value)] if isinstance(value, BaseMessage) else value

@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from botwire_langchain.checkpoint.layout import Place
 from botwire_langchain.checkpoint.values import Ref
@@ -18,8 +18,7 @@ __all__ = ["Head", "Heads"]
 KEPT = 256  # threads and namespaces; a long conversation takes about 100 KB
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A checkpoint's channels: their versions, and how their values are kept."""
 
     id: str

@@ -14,8 +14,7 @@
   other change. A document and its values are written in one batch.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 
@@ -35,8 +34,7 @@ def thread_of(config: RunnableConfig) -> str:
     return str(configurable(config)["thread_id"])
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A thread and one of its checkpoint namespaces (subgraphs have one each)."""
 
     thread: str

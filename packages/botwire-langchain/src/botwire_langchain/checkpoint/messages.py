@@ -18,7 +18,7 @@ from langchain_core.messages import (
 from langgraph.checkpoint.serde.jsonplus import EXT_PYDANTIC_V2
 from ormsgpack import OPT_NON_STR_KEYS, Ext, packb, unpackb
 
-__all__ = ["Reader"]
+__all__ = ["KINDS", "Reader"]
 
 # Those whose constructors do nothing but check; that of a chunk, say, parses, too.
 KINDS: Mapping[str, tuple[type[BaseMessage], frozenset[str]]] = {

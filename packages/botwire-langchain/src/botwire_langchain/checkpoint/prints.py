@@ -6,8 +6,7 @@ items have one fingerprint for each block, and one for each item only behind the
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from botwire_langchain.checkpoint.codec import Codec
 
@@ -16,8 +15,7 @@ __all__ = ["Prints"]
 BLOCK = 16  # items; of a changed block all items are written again
 
 
-@dataclass(frozen=True, slots=True)
-class Prints:
+class Prints(NamedTuple):
     """The fingerprints of a list."""
 
     blocks: Sequence[int] = ()

@@ -11,7 +11,7 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, DeltaChannelH
 
 from botwire import Conflict
 from botwire.errors import Unavailable
-from botwire.jsontext import encode
+from botwire.jsontext import encode_plain
 from botwire.operations import Append, Operation, Set
 from botwire_langchain.checkpoint.codec import Codec
 from botwire_langchain.checkpoint.document import Document, Loaded, write_items
@@ -170,7 +170,7 @@ class Threads:
 
     def _saving(self, document: Document) -> Iterator[Operation]:
         ttl = self.guard.entry_ttl
-        yield Set(self.namespace, document.key, encode(document.value()), ttl)
+        yield Set(self.namespace, document.key, encode_plain(document.value()), ttl)
         if document.run:
             yield run_entry(self.namespace, document.run, document.place.thread, ttl)
 
@@ -183,7 +183,7 @@ class Threads:
         pace: Pace,
     ) -> Flow[None]:
         place = Place.of(config)
-        items = tuple(map(encode, write_items(writes, task_id, path_, self.codec)))
+        items = tuple(map(encode_plain, write_items(writes, task_id, path_, self.codec)))
         key = place.writes(configurable(config)["checkpoint_id"])
         append = Append(self.namespace, key, items, ttl=self.guard.entry_ttl)
         send = partial(self.guard.write_anyway, place.thread)

@@ -11,10 +11,10 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
 
-from botwire.jsontext import encode
+from botwire.jsontext import encode_plain
 from botwire.operations import Append, Entry, Operation, Set
 from botwire_langchain.checkpoint.codec import Codec
 from botwire_langchain.checkpoint.prints import Prints
@@ -28,26 +28,23 @@ NONE = Prints()
 SEGMENTS = 32  # a list in more pieces than this is written anew in one
 
 
-@dataclass(frozen=True, slots=True)
-class Inline:
+class Inline(NamedTuple):
     """The value's text, in the document."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """The value's text, under a key."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """`count` items at the front of the list under `key`, which holds `length` at `version`."""
+class Segment(NamedTuple):
+    """`items` items at the front of the list under `key`, which holds `length` at `version`."""
 
     key: str
-    count: int
+    items: int
     length: int
     version: int
     bytes: int = 0
@@ -55,11 +52,10 @@ class Segment:
     @property
     def open(self) -> bool:
         """Whether it ends where the value ends, so that items may follow."""
-        return self.count == self.length and self.bytes < SEGMENT_BYTES
+        return self.items == self.length and self.bytes < SEGMENT_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Rope:
+class Rope(NamedTuple):
     """A list in segments, and the fingerprints of its items."""
 
     segments: tuple[Segment, ...] = ()
@@ -71,9 +67,9 @@ class Rope:
         for segment in self.segments:
             if count <= 0:
                 break
-            whole = segment.count <= count
-            kept.append(segment if whole else replace(segment, count=count))
-            count -= segment.count
+            whole = segment.items <= count
+            kept.append(segment if whole else segment._replace(items=count))
+            count -= segment.items
         return tuple(kept)
 
 
@@ -92,7 +88,7 @@ def to_record(ref: Ref, links: list[str]) -> dict[str, Any]:
         return {"text": ref.text}
     if isinstance(ref, Blob):
         return {"at": _link(ref.key, links)}
-    return {"items": [[_link(part.key, links), part.count] for part in ref.segments]}
+    return {"items": [[_link(part.key, links), part.items] for part in ref.segments]}
 
 
 def _link(key: str, links: list[str]) -> int:
@@ -123,13 +119,13 @@ def load(ref: Ref, entries: Mapping[str, Entry], codec: Codec) -> tuple[Any, Ref
     if isinstance(ref, Blob):
         return codec.load(entries[ref.key].value), ref
     parts = [(entries[segment.key], segment) for segment in ref.segments]
-    items = codec.load_all([text for entry, part in parts for text in entry.value[: part.count]])
+    items = codec.load_all([text for entry, part in parts for text in entry.value[: part.items]])
     segments = tuple(_known(segment, entry) for entry, segment in parts)
     return items, Rope(segments, Prints.of(items, codec))
 
 
 def _known(segment: Segment, entry: Entry) -> Segment:
-    return replace(segment, length=len(entry.value), version=entry.version, bytes=entry.bytes)
+    return segment._replace(length=len(entry.value), version=entry.version, bytes=entry.bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +155,7 @@ class Writer:
     def _store_text(self, text: str, key: str) -> Ref:
         if len(text) <= INLINE:
             return Inline(text)
-        self.operations.append(Set(self.namespace, key, encode(text), self.ttl))
+        self.operations.append(Set(self.namespace, key, encode_plain(text), self.ttl))
         return Blob(key)
 
     def _store_list(self, items: list[Any], key: str, old: Rope) -> Ref:
@@ -186,11 +182,11 @@ class Writer:
                 last = Segment(f"{key}.{len(kept)}" if kept else key, 0, 0, 0)
             else:
                 kept = kept[:-1]
-            texts = tuple(map(encode, part))
+            texts = tuple(map(encode_plain, part))
             self.operations.append(
                 Extend(self.namespace, last.key, texts, None, self.ttl, if_version=last.version)
             )
-            count = last.count + len(part)
+            count = last.items + len(part)
             size = last.bytes + sum(map(len, texts)) + len(texts)  # with commas, as it is stored
             kept = (*kept, Segment(last.key, count, count, last.version, size))
         return kept
@@ -220,10 +216,10 @@ def settle(
 
 
 def _settled(ref: Ref, versions: Mapping[str, int]) -> Ref:
-    if not isinstance(ref, Rope) or not any(part.key in versions for part in ref.segments):
+    if not isinstance(ref, Rope) or not versions:
         return ref
-    segments = tuple(
-        replace(part, version=versions[part.key]) if part.key in versions else part
+    segments = [
+        part._replace(version=versions[part.key]) if part.key in versions else part
         for part in ref.segments
-    )
-    return Rope(segments, ref.prints)
+    ]
+    return Rope(tuple(segments), ref.prints)
