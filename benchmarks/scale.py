@@ -4,7 +4,8 @@ Every rate stands beside bare upserts of the same run: `pgbench` with one prepar
 CONFLICT DO UPDATE and a commit each, into a table of key and value in the same PostgreSQL, with as
 many connections, keys and bytes. Everything is synced to disk. Rounds take turns, figures are
 medians, nothing is asserted.
-Options: --quick (shorter), and names of parts: servers namespaces keys processor storage.
+Options: --quick (shorter), and names of parts: servers connections namespaces keys processor
+storage.
 """
 
 import os
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -29,6 +31,7 @@ SECONDS = 1 if QUICK else 2
 ROUNDS = 1 if QUICK else 3
 LONE_ROUNDS = 3 if QUICK else 11
 CONNECTIONS = 64
+FEW_TO_MANY = (8, 64) if QUICK else (8, 16, 32, 64, 96)
 NAMESPACES = (1, 100) if QUICK else (1, 100, 10_000)
 KEYS = (1_000, 100_000) if QUICK else (1_000, 10_000, 100_000, 1_000_000)
 STORES = ("SQLite", "PostgreSQL")
@@ -88,11 +91,11 @@ class House:
             connection.execute("VACUUM ANALYZE bare")
         return url
 
-    def bare(self, kind: str, url: str, keys: int) -> float:
+    def bare(self, kind: str, url: str, keys: int, connections: int = CONNECTIONS) -> float:
         """Bare upserts (or selects) a second."""
         script = self._folder / f"{kind}.sql"
         script.write_text(SCRIPT.format(keys=keys, statement=BARE[kind]))
-        options = ["-n", "-M", "prepared", "-c", str(CONNECTIONS), "-T", str(SECONDS)]
+        options = ["-n", "-M", "prepared", "-c", str(connections), "-T", str(SECONDS)]
         done = subprocess.run(
             [str(self._pgbench), *options, "-f", str(script), url],
             capture_output=True,
@@ -190,6 +193,31 @@ def servers(house: House) -> None:
         urls = tuple(server.url for server in running)
         cases += [Case((kind, count), urls[:count], places) for count in (1, 2, 3)]
     rates(house, "Servers, 100 namespaces", ["store", "servers"], cases)
+
+
+def connections(house: House) -> None:
+    """One server and more and more who write at a time."""
+    places = Places(keys=10_000, namespaces=100)
+    table = house.bare_table(places.keys)
+    cases: list[Case] = []
+    for kind in STORES:
+        server = house.server(house.store(kind))
+        fill(server, places)
+        cases.append(Case((kind,), (server.url,), places))
+    tasks: dict[object, Callable[[], float]] = {}
+    for count in FEW_TO_MANY:
+        tasks["bare", count] = partial(house.bare, "upserts", table, places.keys, count)
+        for case in cases:
+            tasks[case, count] = lambda case=case, count=count: load(case, "PUT", count).rate
+    found = in_turns("Connections, 100 namespaces", tasks)
+    rows: list[list[object]] = []
+    for count in FEW_TO_MANY:
+        upserts = found["bare", count]
+        pairs = [each for case in cases for each in _pair(found[case, count], upserts)]
+        rows.append([count, f"{upserts:,.0f}", *pairs])
+    head = ["connections", "bare upserts"]
+    head += [name for kind in STORES for name in (f"PUT a second, {kind}", "of bare")]
+    print_table(f"Connections to one server, 100 namespaces, {_what()}", head, rows)
 
 
 def namespaces(house: House) -> None:
@@ -328,6 +356,7 @@ def _size(store: str, table: str, name: str) -> list[object]:
 
 PARTS = {
     "servers": servers,
+    "connections": connections,
     "namespaces": namespaces,
     "keys": keys,
     "processor": processor,
