@@ -159,6 +159,13 @@ def test_what_others_still_hold_after_some_tries_comes_alone() -> None:
     assert other in line.take()
 
 
+def test_what_others_hold_all_of_comes_alone_at_once() -> None:
+    held = tickets("held", "also held")
+    line = lanes(4, held)
+    line.done(line.take(), held_up(held))
+    assert len(line.take()) == len(line.take()) == 1
+
+
 def test_one_place_is_left_for_those_that_need_not_wait() -> None:
     held = held_up(tickets("h1", "h2", "h3", "h4"), TRIES)
     line = lanes(3, held)

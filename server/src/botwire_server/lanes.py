@@ -3,8 +3,9 @@
 - A namespace is in one running group at most, so its writes keep their order and do not wait for
   each other's locks; other namespaces pass.
 - A namespace that somebody outside holds is tried again with the next group: another server's
-  transaction has mostly ended by then. One that is still held after some tries is committed in a
-  group of its own, which waits for the lock; one place is always left to those that need not wait.
+  transaction has mostly ended by then. One that is still held after some tries, or whose group
+  could do nothing else, is committed in a group of its own, which waits for the lock; one place is
+  always left to those that need not wait.
 - Two small groups cost more than a large one, so others may be made to gather behind a group until
   it is done or takes long.
 - Whoever was answered comes again. If all that wait were taken, a crowd and a few would take turns,
@@ -102,7 +103,8 @@ class Lanes:
         self._groups = [other for other in self._groups if other is not group]
         self._busy -= names
         self._held -= names
-        self._held.update(t.operation.namespace for t in left if t.held_up >= TRIES)
+        waits = len(left) == len(group)  # nothing of it could be done: trying again would spin
+        self._held |= {t.operation.namespace for t in left if waits or t.held_up >= TRIES}
         self._line[:0] = left
 
     def drop(self, group: Sequence[Ticket], ticket: Ticket) -> None:
