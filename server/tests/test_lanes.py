@@ -179,6 +179,20 @@ def test_one_place_is_left_for_those_that_need_not_wait() -> None:
     assert len(line.take()) == 1
 
 
+def test_a_place_is_left_where_namespaces_that_are_held_come_back_one_by_one() -> None:
+    line = lanes(3, [])
+    waiting: list[list[Ticket]] = []
+    for name in ("h1", "h2", "h3"):
+        free, held = tickets("free", name)
+        line.add(free)
+        line.add(held)
+        line.done(line.take(), held_up([held]))
+        waiting.append(line.take())  # a group of one namespace that was held waits for its lock
+    assert [len(group) for group in waiting] == [1, 1, 0]
+    line.add(other := tickets("other")[0])
+    assert line.take() == [other]
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.sampled_from("abcde"), max_size=60),

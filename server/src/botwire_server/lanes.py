@@ -32,7 +32,7 @@ class Lanes:
         self._before = 0  # tickets of the group that ended last; 0 when nothing was under way since
         self._line: list[Ticket] = []
         self._busy: set[str] = set()
-        self._held: set[str] = set()  # held by others whenever they were tried
+        self._held: set[str] = set()  # held by others and to be waited for
         self._ahead: list[Ticket] | None = None  # the group behind which others gather
 
     def add(self, ticket: Ticket) -> None:
@@ -52,6 +52,9 @@ class Lanes:
             return group
         barred = self._busy | self._held
         group[:] = self._alone() or self._passing(barred) if barred else self._line[: self._half()]
+        if waited := _waited_for(group) - self._held:
+            self._held |= waited  # so that not all places are taken by such groups
+            return self.take(group)
         if group:
             self._groups.append(group)
             self._busy.update([ticket.operation.namespace for ticket in group])
@@ -112,3 +115,9 @@ class Lanes:
         self._leave([*group, ticket], 0)
         self._groups = [other for other in self._groups if other is not group]
         self._busy = {each.operation.namespace for other in self._groups for each in other}
+
+
+def _waited_for(group: Sequence[Ticket]) -> set[str]:
+    """The namespace of a group that has no other, if others held it: its lock is waited for."""
+    names = {ticket.operation.namespace for ticket in group}
+    return names if len(names) == 1 and any(ticket.held_up for ticket in group) else set()
