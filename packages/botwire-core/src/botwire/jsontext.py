@@ -160,6 +160,9 @@ def encode(value: Any) -> Json:
 def encode_plain(value: Any) -> Json:
     """As `encode`, without looking for what JSON would change: for data of our own making.
 
+    Raises:
+        TypeError: it holds what JSON cannot.
+
     >>> encode_plain(["c", None, 1])
     '["c",null,1]'
     """
