@@ -106,8 +106,6 @@ def test_the_readme_of_humanloop(tmp_path: Path, service: Endpoint) -> None:
 
 
 MODULES = [
-    "botwire.otel",
-    *(f"botwire.telemetry{room}" for room in ("", ".content", ".conventions", ".functions")),
     *(f"botwire_langfuse.{room}" for room in ("observations", "traced")),
     *(f"botwire_agentops.{room}" for room in ("checks", "recorded", "shape")),
     *(f"botwire_humanloop.{room}" for room in ("iteration", "report")),

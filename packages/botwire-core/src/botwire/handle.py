@@ -96,6 +96,7 @@ class Handle:
     def namespaced(self, namespace: str) -> Self:
         """The memory of another namespace at the same place.
 
+        >>> from botwire import Memory
         >>> Memory("alice", url="memory://").namespaced("bob").namespace
         'bob'
         """

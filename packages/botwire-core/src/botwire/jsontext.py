@@ -80,7 +80,7 @@ _surrogates = re.compile("[\ud800-\udfff]")
 
 
 def quoted(text: str) -> str:
-    """The JSON text of text that holds no lone surrogates, such as a key.
+    r"""The JSON text of text that holds no lone surrogates, such as a key.
 
     >>> quoted('say "hi"')
     '"say \\"hi\\""'

@@ -73,6 +73,7 @@ class PostgresServer:
     Args:
         settings: parameters of the server, such as `fsync="on"`.
 
+    >>> from botwire import Memory
     >>> with PostgresServer() as server:
     ...     Memory("test", url=server.database()).set("a", 1)
     1
