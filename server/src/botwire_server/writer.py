@@ -8,6 +8,7 @@ happens in the thread.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,7 +25,8 @@ __all__ = ["Writer"]
 
 QUICK = frozenset({"delete", "touch", "persist", "increment"})
 QUICK_BYTES = 65536
-PATIENCE = 0.01  # seconds until a group takes long
+PATIENCE = 0.005  # seconds until a group takes long; twice as much if the loop has enough to do
+ENOUGH = 0.6  # of that time: more groups would be in the way of the one that runs
 
 
 def _all_quick(tickets: Sequence[Ticket]) -> bool:
@@ -67,9 +69,11 @@ class Writer:
             self._tasks.start(self._work(group))
 
     async def _work(self, group: list[Ticket]) -> None:
+        loop = asyncio.get_running_loop()
         while group:
             left: Sequence[Ticket] = ()
-            late = asyncio.get_running_loop().call_later(PATIENCE, self._late, group)
+            soon = loop.call_later(PATIENCE, self._let_pass_if_idle, group, time.thread_time())
+            late = loop.call_later(2 * PATIENCE, self._let_pass, group)
             try:
                 left = await self._commit(group) or ()
             except BaseException as error:
@@ -77,6 +81,7 @@ class Writer:
                     ticket.fail(error)
                 raise
             finally:
+                soon.cancel()
                 late.cancel()
                 self._lanes.done(group, left)
                 self._answer(group)
@@ -89,7 +94,11 @@ class Writer:
             self._lanes.gather_behind(group)
         return group
 
-    def _late(self, group: list[Ticket]) -> None:
+    def _let_pass_if_idle(self, group: list[Ticket], since: float) -> None:
+        if time.thread_time() - since < ENOUGH * PATIENCE:
+            self._let_pass(group)
+
+    def _let_pass(self, group: list[Ticket]) -> None:
         self._lanes.let_pass(group)
         self._start()
 
