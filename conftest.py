@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections import Counter
@@ -29,6 +30,10 @@ for name, value in {
 
 for name in ("BOTWIRE_URL", "BOTWIRE_API_KEY", "BOTWIRE_NAMESPACE"):
     os.environ.pop(name, None)  # tests remember in places of their own only
+
+# What a shell starts in the background ignores Ctrl-C, which some tests are about.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
