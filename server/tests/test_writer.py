@@ -1,6 +1,7 @@
 """Groups of writes on an event loop, where one of them takes long."""
 
 import asyncio
+import math
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from botwire.operations import Increment, Operation
 from botwire.stores.store import Ticket
 from botwire.testing import PostgresServer
+from botwire_server import writer
 from botwire_server.metrics import Metrics
 from botwire_server.postgres import PostgresStore
 from botwire_server.writer import Writer
@@ -43,20 +45,21 @@ async def keep_busy() -> None:
         await asyncio.sleep(0)
 
 
+def submit(to: Writer, operation: Operation) -> asyncio.Future[Ticket]:
+    written: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
+    to.submit(Ticket(operation), written.set_result)
+    return written
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_group_that_takes_long_holds_up_no_other_namespace(store: SlowDisk, busy: bool) -> None:
     async def scenario() -> None:
-        writer = Writer(store, Metrics(), lambda: None)
-
-        def write(operation: Operation) -> asyncio.Future[Ticket]:
-            written: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
-            writer.submit(Ticket(operation), written.set_result)
-            return written
-
+        line = Writer(store, Metrics(), lambda: None)
         other = asyncio.create_task(keep_busy()) if busy else None
-        slow = write(Increment("slow", "n"))
+        slow = submit(line, Increment("slow", "n"))
         await asyncio.sleep(0)
-        passing, behind = write(Increment("quick", "n")), write(Increment("slow", "n"))
+        passing = submit(line, Increment("quick", "n"))
+        behind = submit(line, Increment("slow", "n"))
         assert (await asyncio.wait_for(passing, 30)).result()["value"] == "1"
         assert not slow.done()
         assert not behind.done()
@@ -65,6 +68,29 @@ def test_a_group_that_takes_long_holds_up_no_other_namespace(store: SlowDisk, bu
         assert (await behind).result()["value"] == "2"
         if other:
             other.cancel()
-        await writer.close()
+        await line.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("enough", "soon"), [(math.inf, True), (0.0, False)])
+def test_others_wait_twice_as_long_while_the_loop_has_enough_to_do(
+    store: SlowDisk, monkeypatch: pytest.MonkeyPatch, enough: float, soon: bool
+) -> None:
+    monkeypatch.setattr(writer, "PATIENCE", 1.0)
+    monkeypatch.setattr(writer, "ENOUGH", enough)  # nothing is enough, or anything is
+
+    async def scenario() -> None:
+        line = Writer(store, Metrics(), lambda: None)
+        slow = submit(line, Increment("slow", "n"))
+        await asyncio.sleep(0)
+        passing = submit(line, Increment("quick", "n"))
+        await asyncio.wait([passing], timeout=1.9)
+        assert passing.done() is soon
+        assert (await asyncio.wait_for(passing, 30)).result()["value"] == "1"
+        assert not slow.done()
+        store.end.set()
+        await slow
+        await line.close()
 
     asyncio.run(scenario())
