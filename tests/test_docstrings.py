@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the core and the server say what is so; adapters run theirs."""
+"""The examples in docstrings of core, server and tracing say what is so; adapters run theirs."""
 
 import doctest
 import importlib
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = [ROOT / "packages/botwire-core/src", ROOT / "server/src"]
+PACKAGES = ("botwire-core", "botwire-langfuse", "botwire-agentops", "botwire-humanloop")
+SOURCES = [*(ROOT / "packages" / name / "src" for name in PACKAGES), ROOT / "server/src"]
 
 
 def _modules() -> list[str]:

@@ -1,12 +1,10 @@
 """The pages about tracing are run, each in a process of its own, and what they say arrives does."""
 
-import doctest
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -103,20 +101,6 @@ def test_the_readme_of_humanloop(tmp_path: Path, service: Endpoint) -> None:
     run("packages/botwire-humanloop/README.md", tmp_path, service)
     begun = [received for received in service.requests if received.path == "/v5/flows/log"]
     assert [received.json()["path"] for received in begun] == ["waiter/answer"]
-
-
-MODULES = [
-    *(f"botwire_langfuse.{room}" for room in ("observations", "traced")),
-    *(f"botwire_agentops.{room}" for room in ("checks", "recorded", "shape")),
-    *(f"botwire_humanloop.{room}" for room in ("iteration", "report")),
-]
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_the_examples_of_docstrings_are_so(module: str) -> None:
-    found = doctest.testmod(import_module(module), optionflags=doctest.ELLIPSIS)
-    assert found.failed == 0
-    assert found.attempted > 0
 
 
 def test_the_table_of_names_says_what_the_code_says() -> None:
