@@ -30,13 +30,21 @@ def database(botwire_postgres: PostgresServer) -> str:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[tuple[PostgresStore, Memory]]:
-    """A store with one open connection, and a memory in it that holds `n`."""
+def opened(url: str, *, known: bool = False) -> Iterator[tuple[PostgresStore, Memory]]:
+    """A store with one open connection, and a memory in it that holds `n`.
+
+    `known`: the store has written that itself.
+    """
     store = PostgresStore(url)
     memory = Memory("ns", store=store)
-    memory.set("n", 1)
+    with Memory("ns", store=store if known else PostgresStore(url)) as first:
+        first.set("n", 1)
+    memory.get("n")
     yield store, memory
     store.close()
+
+
+either = pytest.mark.parametrize("known", [False, True], ids=["read first", "known"])
 
 
 @pytest.fixture
@@ -68,8 +76,11 @@ def idle_in_transaction(database: str) -> int:
     return row[0]
 
 
-def test_writes_are_committed_together_and_make_their_namespaces(database: str) -> None:
-    with opened(database) as (store, memory):
+@either
+def test_writes_are_committed_together_and_make_their_namespaces(
+    database: str, known: bool
+) -> None:
+    with opened(database, known=known) as (store, memory):
         tickets = increments("ns", "ns", "new", "newer")
         assert commit(store, tickets) == []
         assert [ticket.result()["value"] for ticket in tickets] == ["2", "3", "1", "1"]
@@ -78,7 +89,8 @@ def test_writes_are_committed_together_and_make_their_namespaces(database: str) 
         assert [memory.namespaced(name).get("n") for name in ("new", "newer")] == [1, 1]
 
 
-def test_the_loop_goes_on_while_the_database_stands_still(database: str) -> None:
+@either
+def test_the_loop_goes_on_while_the_database_stands_still(database: str, known: bool) -> None:
     async def act(store: PostgresStore) -> int:
         turns = 0
         with psycopg.connect(database) as other:
@@ -91,13 +103,14 @@ def test_the_loop_goes_on_while_the_database_stands_still(database: str) -> None
         assert await asyncio.wait_for(writing, 10) == []
         return turns
 
-    with opened(database) as (store, memory):
+    with opened(database, known=known) as (store, memory):
         assert asyncio.run(act(store)) == 50
         assert memory.get("n") == 2
 
 
-def test_what_others_hold_is_left_and_the_rest_is_done(database: str) -> None:
-    with opened(database) as (store, memory):
+@either
+def test_what_others_hold_is_left_and_the_rest_is_done(database: str, known: bool) -> None:
+    with opened(database, known=known) as (store, memory):
         memory.namespaced("held").set("n", 1)
         held, free = increments("held", "ns")
         with psycopg.connect(database) as other:
@@ -110,8 +123,9 @@ def test_what_others_hold_is_left_and_the_rest_is_done(database: str) -> None:
         assert held.result()["value"] == "2"
 
 
-def test_an_operation_that_fails_fails_alone(database: str) -> None:
-    with opened(database) as (store, memory):
+@either
+def test_an_operation_that_fails_fails_alone(database: str, known: bool) -> None:
+    with opened(database, known=known) as (store, memory):
         memory.set("text", "x")
         wrong, right = Ticket(Increment("ns", "text")), Ticket(Increment("ns", "n"))
         assert commit(store, [wrong, right]) == []
@@ -125,8 +139,11 @@ def test_without_an_open_connection_nothing_happens(database: str) -> None:
     assert asyncio.run(store.read_together_soon([Ticket(Get("ns", "n"))])) is False
 
 
-def test_what_has_to_ask_for_more_is_undone_and_its_connection_goes_on(database: str) -> None:
-    with opened(database) as (store, memory):
+@either
+def test_what_has_to_ask_for_more_is_undone_and_its_connection_goes_on(
+    database: str, known: bool
+) -> None:
+    with opened(database, known=known) as (store, memory):
         memory.append("list", *["x" * 900] * 200)
         pids = backends(database)
         trim = Ticket(Append("ns", "list", (encode(1),), max_items=3))
@@ -139,12 +156,13 @@ def test_what_has_to_ask_for_more_is_undone_and_its_connection_goes_on(database:
         assert memory.get("list") == ["x" * 900, "x" * 900, 1]
 
 
-def test_a_bug_leaves_nothing_behind(database: str) -> None:
+@either
+def test_a_bug_leaves_nothing_behind(database: str, known: bool) -> None:
     class Broken(Set):
         def apply(self, space: object) -> Any:
             raise ZeroDivisionError
 
-    with opened(database) as (store, memory):
+    with opened(database, known=known) as (store, memory):
         tickets = [*increments("ns"), Ticket(Broken("ns", "k", encode(1)))]
         assert commit(store, tickets) is None
         assert memory.get("n") == 1
@@ -161,11 +179,12 @@ def test_a_connection_that_is_cut_before_the_commit_leaves_nothing_behind(
         assert memory.get("n") == 1
 
 
+@either
 @pytest.mark.parametrize("answered", [True, False], ids=["committed", "not committed"])
 def test_a_connection_that_is_cut_during_the_commit_leaves_open_what_happened(
-    proxy: Proxy, proxied: str, answered: bool
+    proxy: Proxy, proxied: str, answered: bool, known: bool
 ) -> None:
-    with opened(proxied) as (store, memory):
+    with opened(proxied, known=known) as (store, memory):
         proxy.cut_at(b"COMMIT\0", answered=answered)
         tickets = increments("ns", "ns")
         assert commit(store, tickets) == ()
@@ -175,18 +194,19 @@ def test_a_connection_that_is_cut_during_the_commit_leaves_open_what_happened(
         assert memory.get("n") == (3 if answered else 1)
 
 
+@either
 def test_an_error_after_the_commit_was_sent_never_repeats_it(
-    database: str, monkeypatch: pytest.MonkeyPatch
+    database: str, known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[Any] = []
 
     async def losing_the_last(results: Any, *more: Any) -> Any:
         waits.append(await wait_async(results, *more))
-        if len(waits) == 2:  # the commit
+        if len(waits) == (1 if known else 2):  # the commit
             raise psycopg.OperationalError("connection socket closed")
         return waits[-1]
 
-    with opened(database) as (store, memory):
+    with opened(database, known=known) as (store, memory):
         monkeypatch.setattr(pool, "wait_async", losing_the_last)
         tickets = increments("ns")
         assert commit(store, tickets) == ()
@@ -214,6 +234,21 @@ def test_a_database_that_stands_still_is_given_up(
             other.execute("LOCK TABLE botwire.entries IN ACCESS EXCLUSIVE MODE")
             assert commit(store, increments("ns")) is None
         assert memory.get("n") == 1
+
+
+def test_a_database_that_stands_still_with_the_commit_leaves_open_what_happened(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "ANSWER", 0.3)
+    with opened(database, known=True) as (store, _):
+        lost, after = increments("ns", "ns")
+        with psycopg.connect(database) as other:
+            other.execute("LOCK TABLE botwire.entries IN ACCESS EXCLUSIVE MODE")
+            assert commit(store, [lost]) == ()
+        with pytest.raises(Unavailable, match="it is not known whether"):
+            lost.result()
+        assert store.commit([after]) == []
+        assert after.result()["value"] == "3"  # what was lost ran on in the database
 
 
 def test_a_server_leaves_to_threads_what_is_large_and_nothing_else(database: str) -> None:

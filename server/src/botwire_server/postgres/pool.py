@@ -128,6 +128,7 @@ class Pool:
         self, conninfo: str, size: int, prepare: Callable[[Connection[Any]], None]
     ) -> None:
         self.size = size
+        self.losses = 0  # connections that the other side has ended
         self._conninfo = _complete(conninfo)
         self._prepare = prepare
         self._start()
@@ -174,6 +175,7 @@ class Pool:
                 return None
             if _silent(wire):
                 return wire
+            self.losses += 1
             wire.close()
 
     def _connect(self) -> Wire:
@@ -198,6 +200,7 @@ class Pool:
             lost = wire.lost
             wire.close()
             if lost:
+                self.losses += 1
                 self.close()
         self._places.release()
 

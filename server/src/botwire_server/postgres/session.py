@@ -5,10 +5,10 @@
 - A read loads what it needs together with the time, in one round trip.
 - A write locks its namespaces, loads all rows and replies that its operations name, and keeps what
   they change to itself until somebody must see it or the transaction ends: a whole group of writes
-  then costs two round trips, whatever their number.
+  then costs two round trips, whatever their number; and one where all that it would load is known.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString, NamedTuple
 
@@ -18,16 +18,12 @@ from psycopg.pq.abc import PGresult
 from botwire.stores.base import Chunk, Ledger, Row
 from botwire_server.postgres import sql
 from botwire_server.postgres.changes import Changes
-from botwire_server.postgres.sql import texts
+from botwire_server.postgres.clock import DatabaseTime
+from botwire_server.postgres.known import Guess, Known, Place
+from botwire_server.postgres.sql import numbers, texts
 from botwire_server.postgres.wire import Rows, Value, Wire
 
-__all__ = ["ClockSetBack", "Place", "PostgresSession", "WouldWait"]
-
-Place = tuple[str, str]  # namespace and key
-
-
-class ClockSetBack(Exception):
-    """The database's clock shows less than it did; nothing was changed."""
+__all__ = ["PostgresSession", "WouldWait"]
 
 
 class WouldWait(Exception):
@@ -50,15 +46,13 @@ class PostgresSession:
     Args:
         single: there is no transaction; each statement stands for itself.
         waits: False on an event loop: what takes another exchange raises `WouldWait`.
-        clock: gives the time instead of the database, in tests.
-        floor: a moment that has been when this session began.
+        time: what is known of the database's.
     """
 
     def __init__(
         self,
         wire: Wire,
-        clock: Callable[[], float] | None,
-        floor: float,
+        time: DatabaseTime,
         *,
         single: bool,
         waits: bool = True,
@@ -68,9 +62,10 @@ class PostgresSession:
         self._waits = waits
         self._asked: Sequence[Place] = ()
         self.now = 0.0
-        self._clock = clock
-        self._floor = floor
+        self._time = time
+        self._floor = time.floor
         self._rows: dict[Place, Row | None] = {}
+        self._found: dict[str, Ledger] = {}  # of the namespaces that are locked, as they were
         self._ledgers: dict[str, Ledger] = {}
         self._replies: dict[Place, tuple[str, str] | None] = {}
         self._layers = [Changes()]  # the newest last; those that were sent stay, to be looked at
@@ -100,7 +95,7 @@ class PostgresSession:
     def _take_read(self, places: Sequence[Place], found: Rows) -> None:
         if places:
             self._keep_rows(places, [row[1:] for row in found if row[1] is not None])
-        self._time(found[0])
+        self.now = self._time.see(found[0][0], self._floor)
 
     def hold(
         self, names: Sequence[str], places: Iterable[Place], onces: Iterable[Place], wait: bool
@@ -144,6 +139,7 @@ class PostgresSession:
         names, places, onces, _, first = self._asked_for
         found = iter([self.wire.rows(result) for result in results[first:]])
         self._ledgers.update((name, Ledger._make(ledger)) for name, *ledger in next(found))
+        self._found.update(self._ledgers)
         self._take_read(places, next(found))
         self._replies.update(dict.fromkeys(onces))
         for name, key, mark, reply in next(found) if onces else []:
@@ -156,6 +152,7 @@ class PostgresSession:
 
     def take_created(self, results: Sequence[PGresult]) -> None:
         self._ledgers.update((name, Ledger()) for (name,) in self.wire.rows(results[-1]))
+        self._found.update(self._ledgers)
         names, places, onces, wait, _ = self._asked_for
         left = {name for name in names if name not in self._ledgers}
         if wait and left:  # somebody else made them at the same moment
@@ -170,17 +167,33 @@ class PostgresSession:
     @property
     def held(self) -> set[str]:
         """The namespaces that are locked."""
-        return set(self._ledgers)
+        return set(self._found)
+
+    def assume(self, guess: Guess, onces: Iterable[Place]) -> None:
+        """Begin with what is known instead of asking, and queue what checks it.
+
+        The transaction fails as a whole if it is wrong, or if one of `onces` was used before.
+        """
+        self.now = guess.now
+        self._rows.update(guess.rows)
+        self._found.update(guess.ledgers)
+        self._ledgers.update(guess.ledgers)
+        columns = map(numbers, zip(*guess.ledgers.values(), strict=True))
+        names = texts(list(guess.ledgers))
+        given = len(guess.ledgers), guess.now, self._time.close
+        self.wire.put(sql.CHECK_KNOWN, *given, names, *columns)
+        onces = list(dict.fromkeys(onces))
+        self._put_pairs(sql.CHECK_NEW_KEYS, onces)
+        self._replies.update(dict.fromkeys(onces))
+
+    def teach(self, known: Known) -> None:
+        """Tell what the transaction has found out, once it is committed."""
+        known.learn(self._found, self._ledgers, self._rows)
 
     def _keep_rows(self, places: Iterable[Place], found: Rows) -> None:
         self._rows.update(dict.fromkeys(places))
         for name, *row in found:
             self._rows[name, row[0]] = Row._make(row)
-
-    def _time(self, found: Any) -> None:
-        self.now = found[0] if self._clock is None else self._clock()
-        if self._clock is None and self.now < self._floor:
-            raise ClockSetBack
 
     # -- reading -------------------------------------------------------------------------------
 

@@ -7,9 +7,14 @@ parameter each costs, and leaves one prepared statement for any number of rows.
 from collections.abc import Sequence
 from typing import LiteralString
 
+from psycopg.errors import InvalidTextRepresentation
+
 __all__ = [
     "BEGIN",
     "BEGIN_SNAPSHOT",
+    "CHECK_FAILED",
+    "CHECK_KNOWN",
+    "CHECK_NEW_KEYS",
     "CHUNKS",
     "COMMIT",
     "CREATE_NAMESPACES",
@@ -107,6 +112,18 @@ _LOCK: LiteralString = """SELECT n.namespace, n.version, n.entries, n.bytes, n.d
     (SELECT * FROM botwire.namespaces WHERE namespace = wanted.name FOR UPDATE"""
 LOCK: LiteralString = f"{_LOCK}) n"
 LOCK_FREE: LiteralString = f"{_LOCK} SKIP LOCKED) n"
+# Locks namespaces if all are as their ledgers say and it is about the time that is given; else the
+# transaction fails. Plain SQL can only fail by a cast; its text is what the database's log shows.
+CHECK_FAILED = InvalidTextRepresentation
+CHECK_KNOWN: LiteralString = f"""SELECT CASE
+    WHEN count(*) = %s::bigint
+        AND abs((SELECT {_TIME} FROM botwire.time t) - %s::float8) <= %s::float8
+    THEN 0 ELSE ('botwire: somebody else wrote; it reads and tries again ' || count(*))::bigint END
+    FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+        AS known (name, version, entries, bytes, day, writes) CROSS JOIN LATERAL
+    (SELECT namespace FROM botwire.namespaces WHERE namespace = known.name
+        AND version = known.version AND entries = known.entries AND bytes = known.bytes
+        AND day = known.day AND writes = known.writes FOR UPDATE SKIP LOCKED) n"""
 LOCK_TIMEOUT: LiteralString = "SELECT set_config('lock_timeout', %s, true)"
 # What exists is left out before the insert, which would wait for whoever changes it.
 CREATE_NAMESPACES: LiteralString = """INSERT INTO botwire.namespaces (namespace)
@@ -119,6 +136,12 @@ RECALL_MANY: LiteralString = """SELECT r.namespace, r.idempotency_key, r.fingerp
     FROM unnest(%s::text[], %s::text[]) AS wanted (namespace, key)
     JOIN botwire.replies r
     ON r.namespace = wanted.namespace AND r.idempotency_key = wanted.key"""
+# Fails if one of these idempotency keys was used before.
+CHECK_NEW_KEYS: LiteralString = """SELECT CASE WHEN count(*) = 0 THEN 0
+    ELSE ('botwire: an idempotency key came again; it reads the reply ' || count(*))::bigint END
+    FROM unnest(%s::text[], %s::text[]) AS given (namespace, key)
+    JOIN botwire.replies r
+    ON r.namespace = given.namespace AND r.idempotency_key = given.key"""
 CHUNKS: LiteralString = """SELECT start, count, text FROM botwire.chunks
     WHERE namespace = %s AND key = %s AND start < %s AND start + count > %s ORDER BY start"""
 NAMESPACES: LiteralString = """SELECT namespace FROM botwire.namespaces

@@ -4,6 +4,8 @@
   agree on what has expired; it never runs backwards
   (docs/decisions/014-the-time-of-the-database.md).
 - Writes of several namespaces share a transaction, and several such groups run at a time.
+- What this process wrote last it knows: on an event loop such writes are first tried without
+  reading anything.
 - A transaction that failed before its commit was sent is tried again, on a new connection where the
   old one broke. What was lost during the commit is not repeated here, because it may have happened:
   the caller repeats it with the same idempotency key.
@@ -26,10 +28,12 @@ from botwire.stores.space import Space
 from botwire.stores.store import SWEEP_EVERY, Once, Store, Ticket
 from botwire_server.lanes import Lanes
 from botwire_server.postgres import sql
+from botwire_server.postgres.clock import ClockSetBack, DatabaseTime
 from botwire_server.postgres.failures import failure, passes, unknown_outcome
+from botwire_server.postgres.known import Guess, Known, Place
 from botwire_server.postgres.migrate import migrate
 from botwire_server.postgres.pool import Pool, lock_timeout, split_url
-from botwire_server.postgres.session import ClockSetBack, Place, PostgresSession
+from botwire_server.postgres.session import PostgresSession
 from botwire_server.postgres.sweep import discards
 from botwire_server.postgres.wire import Wire
 
@@ -56,6 +60,10 @@ class _Again(Exception):
         self.error = error
 
 
+class _GuessedWrong(Exception):
+    """A namespace is not as it was known; nothing was changed."""
+
+
 class PostgresStore(Store):
     """Memory in the PostgreSQL database at `url` (`postgresql://user@host/database`).
 
@@ -77,8 +85,9 @@ class PostgresStore(Store):
         self.place = public_url(conninfo)
         self.pool = Pool(conninfo, size or CONNECTIONS, self._prepare)
         self.migrated: list[str] = []  # what the schema lacked until now
-        self._given_clock = clock
-        self._floor = 0.0  # the latest moment that was seen
+        self._time = DatabaseTime(clock)
+        self._known = Known()
+        self._known_until = 0  # losses of connections
         self._begin_line()
 
     def _begin_line(self) -> None:
@@ -88,7 +97,7 @@ class PostgresStore(Store):
     def _prepare(self, connection: Connection[Any]) -> None:
         self.migrated += migrate(connection)
         found = connection.execute(sql.SEEN).fetchone()
-        self._floor = max(self._floor, found[0] if found else 0.0)
+        self._time.floor = max(self._time.floor, found[0] if found else 0.0)
 
     # -- transactions --------------------------------------------------------------------------
 
@@ -103,13 +112,12 @@ class PostgresStore(Store):
     @contextmanager
     def _transaction(self, mode: Mode) -> Generator[PostgresSession]:
         wire = self._take()
-        session = PostgresSession(wire, self._given_clock, self._floor, single=mode is Mode.POINT)
+        session = PostgresSession(wire, self._time, single=mode is Mode.POINT)
         whole, committing = False, False
         try:
             if mode is not Mode.POINT:
                 wire.put_plain(sql.BEGIN if mode is Mode.WRITE else sql.BEGIN_SNAPSHOT)
             yield session
-            self._floor = max(self._floor, session.now)
             if mode is not Mode.POINT:
                 session.send()
                 committing = mode is Mode.WRITE
@@ -150,7 +158,7 @@ class PostgresStore(Store):
     def _push_time(self) -> None:
         """Let the time of all servers go on from where it was."""
         with self._transaction(Mode.POINT) as session:
-            session.wire.ask(sql.PUSH_TIME, self._floor, end=True)
+            session.wire.ask(sql.PUSH_TIME, self._time.floor, end=True)
 
     def space(self, session: Session, namespace: str, mode: Mode) -> Space:
         now = session.now if isinstance(session, PostgresSession) else self.clock()
@@ -183,12 +191,9 @@ class PostgresStore(Store):
             return False
         whole = False
         try:
-            session = PostgresSession(
-                wire, self._given_clock, self._floor, single=True, waits=False
-            )
+            session = PostgresSession(wire, self._time, single=True, waits=False)
             session.ask_rows(_places(tickets), small=True)
             session.take_rows(await wire.exchange_soon(end=True))
-            self._floor = max(self._floor, session.now)
             whole = True
         except Exception:
             return False  # `read_together` will meet it again, and knows what to do
@@ -274,26 +279,32 @@ class PostgresStore(Store):
         with self._transaction(Mode.WRITE) as session:
             held = session.hold(*self._wanted(session, tickets))
             self._apply(session, [t for t in tickets if t.operation.namespace in held])
+        session.teach(self._known)
         return _held_up(tickets, held)
 
     async def commit_soon(self, tickets: Sequence[Ticket]) -> Sequence[Ticket] | None:
+        try:
+            return await self._group_soon(tickets, guessing=True)
+        except _GuessedWrong:
+            return await self._group_soon(tickets, guessing=False)
+
+    async def _group_soon(
+        self, tickets: Sequence[Ticket], *, guessing: bool
+    ) -> Sequence[Ticket] | None:
         wire = self.pool.take_open()
         if wire is None:
             return None
         whole, committing = False, False
         try:
-            session = PostgresSession(
-                wire, self._given_clock, self._floor, single=False, waits=False
-            )
+            session = PostgresSession(wire, self._time, single=False, waits=False)
             wire.put_plain(sql.BEGIN)
-            session.ask_hold(*self._wanted(session, tickets))
-            missing = session.take_hold(await wire.exchange_soon())
-            if missing:
-                session.ask_created(missing)
-                session.take_created(await wire.exchange_soon())
+            guess = self._guess(tickets) if guessing else None
+            if guess:
+                session.assume(guess, _onces(tickets))
+            else:
+                await self._hold_soon(session, tickets)
             held = session.held
             self._apply(session, [t for t in tickets if t.operation.namespace in held])
-            self._floor = max(self._floor, session.now)
             session.send()
             wire.put_plain(sql.COMMIT)
             committing = True
@@ -305,12 +316,34 @@ class PostgresStore(Store):
                     ticket.fail(unknown_outcome(self.place))
                 return ()
             whole = not wire.lost and await wire.undo_soon()
+            if guessing and isinstance(error, sql.CHECK_FAILED):
+                raise _GuessedWrong from error
             return None  # `commit` will meet it again, and knows what to do
         finally:
             self.pool.give_back(wire, whole=whole)
+        session.teach(self._known)
         for ticket in tickets:
             ticket.done = ticket.operation.namespace in held
         return _held_up(tickets, held)
+
+    async def _hold_soon(self, session: PostgresSession, tickets: Sequence[Ticket]) -> None:
+        session.ask_hold(*self._wanted(session, tickets))
+        missing = session.take_hold(await session.wire.exchange_soon())
+        if missing:
+            session.ask_created(missing)
+            session.take_created(await session.wire.exchange_soon())
+
+    def _guess(self, tickets: Sequence[Ticket]) -> Guess | None:
+        """What these writes would load, if all of it is known."""
+        if (
+            self._known_until != self.pool.losses
+        ):  # there may be another database behind its address
+            self._known_until = self.pool.losses
+            self._known.forget()
+        now = self._time.estimate()
+        if now is None or any(ticket.held_up for ticket in tickets):
+            return None
+        return self._known.guess(_names(tickets), _rows_named(tickets), now)
 
     def _wanted(
         self, session: PostgresSession, tickets: Sequence[Ticket]
@@ -319,11 +352,11 @@ class PostgresStore(Store):
         waited = time.monotonic() - min(ticket.since for ticket in tickets)
         if waited > SOME_TIME:  # in line behind others that waited for locks
             session.wire.put(sql.LOCK_TIMEOUT, lock_timeout(waited))
-        names = sorted({ticket.operation.namespace for ticket in tickets})
+        names = _names(tickets)
         return (
             names,
-            [(t.operation.namespace, key) for t in tickets for key in t.operation.keys],
-            [(t.operation.namespace, t.once.key) for t in tickets if t.once],
+            _rows_named(tickets),
+            _onces(tickets),
             len(names) == 1 and any(ticket.held_up for ticket in tickets),
         )
 
@@ -372,6 +405,7 @@ class PostgresStore(Store):
         self._turn.release()
         if child:
             self.pool.after_fork()
+            self._known = Known()
             self._begin_line()
 
 
@@ -382,6 +416,18 @@ def _unsettled(error: Exception, lost: bool) -> bool:
 
 def _places(tickets: Sequence[Ticket]) -> list[Place]:
     return [(ticket.operation.namespace, ticket.operation.keys[0]) for ticket in tickets]
+
+
+def _names(tickets: Sequence[Ticket]) -> list[str]:
+    return sorted({ticket.operation.namespace for ticket in tickets})
+
+
+def _rows_named(tickets: Sequence[Ticket]) -> list[Place]:
+    return [(t.operation.namespace, key) for t in tickets for key in t.operation.keys]
+
+
+def _onces(tickets: Sequence[Ticket]) -> list[Place]:
+    return [(t.operation.namespace, t.once.key) for t in tickets if t.once]
 
 
 def _held_up(tickets: Sequence[Ticket], held: set[str]) -> list[Ticket]:

@@ -33,8 +33,10 @@ class Wire:
         self._pgconn = connection.pgconn
         self._pgconn.enter_pipeline_mode()
         self._transformer = Transformer(connection)
-        self._names: dict[str, bytes] = {}
+        self._names: dict[str, bytes] = {}  # of statements that are prepared
+        self._prepared = 0
         self._queue: list[tuple[LiteralString, list[bytes | None] | None]] = []
+        self._begun = False  # whether a transaction was begun that has not ended
 
     @property
     def lost(self) -> bool:
@@ -58,8 +60,8 @@ class Wire:
             end: the transaction (or a single statement without one) ends here.
 
         Raises:
-            psycopg.Error: what the first statement that failed met; nothing after it has happened,
-                and the connection is of no more use.
+            psycopg.Error: what the first statement that failed met; nothing after it has happened.
+                Without `end` the connection is of no more use.
         """
         results, kept = self._begin(end)
         return _kept(self.connection.wait(results), kept)
@@ -72,38 +74,59 @@ class Wire:
     def _begin(self, end: bool) -> tuple[Generator[Wait, Ready | int, list[PGresult]], list[bool]]:
         """Hand all that is queued to libpq: what sends it and gathers results, and which count."""
         queue, self._queue = self._queue, []
+        self._begun = True
         kept: list[bool] = []  # whether it is the result of a statement (or of its preparation)
+        new: list[str] = []
         for query, values in queue:
             if values is None:
                 self._pgconn.send_query_params(query.encode(), None)
             else:
                 name = self._names.get(query)
                 if name is None:
-                    name = self._names[query] = b"s%d" % len(self._names)
+                    name = self._names[query] = b"s%d" % self._prepared
+                    self._prepared += 1
                     self._pgconn.send_prepare(name, _numbered(query))
                     kept.append(False)
+                    new.append(query)
                 self._pgconn.send_query_prepared(name, values)
             kept.append(True)
         if end:
             self._pgconn.pipeline_sync()
         else:
             self._pgconn.send_flush_request()
-        return self._results(len(kept) + end), kept
+        return self._all_results(len(kept), end, new), kept
 
-    def _results(self, count: int) -> Generator[Wait, Ready | int, list[PGresult]]:
+    def _all_results(
+        self, count: int, end: bool, new: list[str]
+    ) -> Generator[Wait, Ready | int, list[PGresult]]:
+        try:
+            results = yield from self._results(count, end)
+        except psycopg.Error:
+            for query in new:  # what follows a statement that fails is not prepared either
+                del self._names[query]
+            raise
+        self._begun = not end
+        return results
+
+    def _results(self, count: int, end: bool) -> Generator[Wait, Ready | int, list[PGresult]]:
         pgconn = self._pgconn
         while pgconn.flush():
             if (yield Wait.RW) & Ready.R:
                 pgconn.consume_input()
         results: list[PGresult] = []
-        while len(results) < count:
+        failed: psycopg.Error | None = None
+        while len(results) < count + end:
             while pgconn.is_busy():
                 yield Wait.R
                 pgconn.consume_input()
             result = pgconn.get_result()
             if result is not None:  # else the end of one statement's results
-                _check(result)
                 results.append(result)
+                failed = failed or _error(result)
+                if failed and not (end and _goes_on(result)):
+                    raise failed
+        if failed:  # all was read, so the connection can be used again
+            raise failed
         return results
 
     def rows(self, result: PGresult) -> Rows:
@@ -118,7 +141,8 @@ class Wire:
 
     def undo(self) -> bool:
         """Roll back; False when the connection cannot be used any more."""
-        self._put_rollback()
+        if not self._put_rollback():
+            return True
         try:
             self.exchange(end=True)
         except psycopg.Error:
@@ -127,16 +151,19 @@ class Wire:
 
     async def undo_soon(self) -> bool:
         """As `undo`, for an event loop."""
-        self._put_rollback()
+        if not self._put_rollback():
+            return True
         try:
             await self.exchange_soon(end=True)
         except psycopg.Error:
             return False
         return True
 
-    def _put_rollback(self) -> None:
+    def _put_rollback(self) -> bool:
+        """Queue it instead of all else; False when nothing was sent that is to be undone."""
         self._queue.clear()
         self.put_plain("ROLLBACK")
+        return self._begun
 
     def close(self) -> None:
         """End the connection."""
@@ -153,12 +180,18 @@ def _numbered(query: LiteralString) -> bytes:
     return "".join([first, *(f"${n}{part}" for n, part in enumerate(rest, 1))]).encode()
 
 
-def _check(result: PGresult) -> None:
-    if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED):
-        state = (result.error_field(DiagnosticField.SQLSTATE) or b"").decode()
-        message = result.get_error_message().strip()
-        try:
-            kind = errors.lookup(state)
-        except KeyError:
-            kind = psycopg.OperationalError
-        raise kind(message)
+def _error(result: PGresult) -> psycopg.Error | None:
+    if result.status not in (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED):
+        return None
+    state = (result.error_field(DiagnosticField.SQLSTATE) or b"").decode()
+    try:
+        kind = errors.lookup(state)
+    except KeyError:
+        kind = psycopg.OperationalError
+    return kind(result.get_error_message().strip())
+
+
+def _goes_on(result: PGresult) -> bool:
+    """Whether the connection goes on after this error."""
+    severity = result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED)
+    return severity not in (b"FATAL", b"PANIC")

@@ -37,8 +37,12 @@ class SetMany(Operation):
             json_text(value)
         expiry(self.ttl, self.sliding)
 
+    @property
+    def keys(self) -> Sequence[str]:
+        return list(self.values)
+
     def apply(self, space: "Space") -> dict[str, Any]:
-        space.load(list(self.values))
+        space.load(self.keys)
         with space.all_or_nothing():
             versions = {
                 key: space.put(key, value, ttl=self.ttl, sliding=self.sliding).version

@@ -110,6 +110,7 @@ class Restore(Operation):
                 version=max(ledger.version, self.version, *(row.version for row in new), 0),
                 entries=ledger.entries + len(new) - len(old),
                 bytes=ledger.bytes + more,
+                writes=ledger.writes + 1,  # whoever knows the ledger sees that something changed
             ),
         )
         space.forget()
