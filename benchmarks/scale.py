@@ -36,7 +36,13 @@ NAMESPACES = (1, 100) if QUICK else (1, 100, 10_000)
 KEYS = (1_000, 100_000) if QUICK else (1_000, 10_000, 100_000, 1_000_000)
 STORES = ("SQLite", "PostgreSQL")
 
-REQUESTS = (("PUT", "PUT", False), ("PUT of the library", "PUT", True), ("GET", "GET", False))
+# What a request is called, its method, with an idempotency key or not, by a new server or not.
+REQUESTS = (
+    ("PUT", "PUT", False, False),
+    ("PUT of the library", "PUT", True, False),
+    ("GET", "GET", False, False),
+    ("PUT of the library, by a server that has written nothing yet", "PUT", True, True),
+)
 
 SCRIPT = """\\set n random(0, {keys} - 1)
 {statement}
@@ -183,15 +189,18 @@ def _what() -> str:
 
 
 def servers(house: House) -> None:
-    """One, two and three servers on one store."""
+    """One, two and three servers, each number of them on a store of its own.
+
+    A server writes faster what it wrote last itself, so those of one case leave the others alone.
+    """
     places = Places(keys=10_000, namespaces=100)
     cases: list[Case] = []
     for kind in STORES:
-        store = house.store(kind)
-        running = [house.server(store) for _ in range(3)]
-        fill(running[0], places)
-        urls = tuple(server.url for server in running)
-        cases += [Case((kind, count), urls[:count], places) for count in (1, 2, 3)]
+        for count in (1, 2, 3):
+            store = house.store(kind)
+            running = [house.server(store) for _ in range(count)]
+            fill(running[0], places)
+            cases.append(Case((kind, count), tuple(server.url for server in running), places))
     rates(house, "Servers, 100 namespaces", ["store", "servers"], cases)
 
 
@@ -283,12 +292,14 @@ def processor(house: House) -> None:
     """Processor time of a request; it says more than rates where others use the machine, too."""
     rows: list[list[object]] = []
     for kind in STORES:
-        server = house.server(house.store(kind))
-        pids = (server.process.pid, house.postgres.pid)
+        store = house.store(kind)
+        filled = house.server(store)
         places = Places(keys=10_000, namespaces=NAMESPACES[-1])
-        fill(server, places)
-        for connections in (8, CONNECTIONS):
-            for name, method, once in REQUESTS:
+        fill(filled, places)
+        for name, method, once, new in REQUESTS:
+            for connections in (8, CONNECTIONS):
+                server = house.server(store) if new else filled
+                pids = (server.process.pid, house.postgres.pid)
                 case = Case((), (server.url,), replace(places, once=once))
                 spent = _spent(case, method, connections, pids)
                 rows.append([kind, connections, name, *[f"{each:.0f}" for each in spent]])

@@ -156,6 +156,18 @@ def test_what_has_to_ask_for_more_is_undone_and_its_connection_goes_on(
         assert memory.get("list") == ["x" * 900, "x" * 900, 1]
 
 
+def test_what_was_only_queued_is_dropped_without_a_word_to_the_database(database: str) -> None:
+    with opened(database) as (store, _):
+        wire = store.pool.take()
+        notices: list[object] = []
+        wire.connection.add_notice_handler(notices.append)
+        wire.put_plain("BEGIN")
+        assert wire.undo()
+        assert wire.ask("SELECT %s::text", "next", end=True) == [("next",)]
+        assert notices == []
+        store.pool.give_back(wire, whole=True)
+
+
 @either
 def test_a_bug_leaves_nothing_behind(database: str, known: bool) -> None:
     class Broken(Set):

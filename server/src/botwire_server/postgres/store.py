@@ -87,7 +87,7 @@ class PostgresStore(Store):
         self.migrated: list[str] = []  # what the schema lacked until now
         self._time = DatabaseTime(clock)
         self._known = Known()
-        self._known_until = 0  # losses of connections
+        self._losses = 0  # of connections, when `_known` was empty
         self._begin_line()
 
     def _begin_line(self) -> None:
@@ -335,10 +335,8 @@ class PostgresStore(Store):
 
     def _guess(self, tickets: Sequence[Ticket]) -> Guess | None:
         """What these writes would load, if all of it is known."""
-        if (
-            self._known_until != self.pool.losses
-        ):  # there may be another database behind its address
-            self._known_until = self.pool.losses
+        if self._losses != self.pool.losses:  # its address may lead to another database now
+            self._losses = self.pool.losses
             self._known.forget()
         now = self._time.estimate()
         if now is None or any(ticket.held_up for ticket in tickets):

@@ -141,7 +141,7 @@ class Wire:
 
     def undo(self) -> bool:
         """Roll back; False when the connection cannot be used any more."""
-        if not self._put_rollback():
+        if not self._rolls_back():
             return True
         try:
             self.exchange(end=True)
@@ -151,7 +151,7 @@ class Wire:
 
     async def undo_soon(self) -> bool:
         """As `undo`, for an event loop."""
-        if not self._put_rollback():
+        if not self._rolls_back():
             return True
         try:
             await self.exchange_soon(end=True)
@@ -159,10 +159,11 @@ class Wire:
             return False
         return True
 
-    def _put_rollback(self) -> bool:
-        """Queue it instead of all else; False when nothing was sent that is to be undone."""
+    def _rolls_back(self) -> bool:
+        """Drop what is queued, and queue a rollback if something was sent that is to be undone."""
         self._queue.clear()
-        self.put_plain("ROLLBACK")
+        if self._begun:
+            self.put_plain("ROLLBACK")
         return self._begun
 
     def close(self) -> None:
