@@ -3,7 +3,8 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -33,7 +34,8 @@ from botwire.stores.base import Limits
 from botwire.stores.store import Once, Store, Ticket
 from botwire.testing import PostgresServer
 from botwire.transfer.entries import Kept, Restore
-from botwire_server.postgres import PostgresStore, clock, pool
+from botwire_server.postgres import PostgresStore, clock, pool, sql
+from botwire_server.postgres.wire import Wire
 
 pytestmark = pytest.mark.postgres
 
@@ -355,6 +357,60 @@ def test_three_servers_that_take_turns_do_what_one_does(database: str, seed: int
         assert kept(servers[0], name) == kept(reference, name)
     for each in (*servers, reference):
         each.close()
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All statements that are queued from now on."""
+    queries: list[str] = []
+    put, put_plain = Wire.put, Wire.put_plain
+
+    def watched(wire: Wire, query: LiteralString, *values: Any) -> int:
+        queries.append(query)
+        return put(wire, query, *values)
+
+    def watched_plain(wire: Wire, query: LiteralString) -> None:
+        queries.append(query)
+        put_plain(wire, query)
+
+    monkeypatch.setattr(Wire, "put", watched)
+    monkeypatch.setattr(Wire, "put_plain", watched_plain)
+    return queries
+
+
+def test_servers_that_write_the_same_at_the_same_time_lose_nothing(
+    database: str, sent: list[str]
+) -> None:
+    Memory("a", store=PostgresStore(database)).close()
+    with ThreadPoolExecutor(3) as threads:
+        counted = list(threads.map(lambda seed: asyncio.run(_count(database, seed)), range(3)))
+    for name in NAMES:
+        values = [value for server in counted for value in server[name]]
+        assert sorted(values) == list(range(1, len(values) + 1))
+    guesses, wrong = sent.count(sql.CHECK_KNOWN), sent.count(sql.ROLLBACK)
+    assert 10 < wrong < guesses - 10
+
+
+NAMES = ["a", "b", "c", "d"]
+
+
+async def _count(database: str, seed: int) -> dict[str, list[int]]:
+    """Increment for a while, mostly the same several times in a row; the values of each."""
+    store, dice = PostgresStore(database), random.Random(seed)
+    store.namespaces()  # opens a connection
+    seen: dict[str, list[int]] = {name: [] for name in NAMES}
+    for _ in range(25):
+        some = dice.sample(NAMES, dice.choice([1, 1, 2, 4]))
+        for _ in range(dice.choice([1, 8])):
+            tickets = [Ticket(Increment(name, "n")) for name in some * dice.choice([1, 3])]
+            left: Any = tickets
+            while left:
+                left = await store.commit_soon(left)
+            assert left is not None
+            for ticket in tickets:
+                seen[ticket.operation.namespace].append(int(ticket.result()["value"]))
+    store.close()
+    return seen
 
 
 def _any_operation(dice: random.Random) -> tuple[Operation, Once | None]:

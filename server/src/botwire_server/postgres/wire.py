@@ -16,6 +16,8 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 
+from botwire_server.postgres import sql
+
 if TYPE_CHECKING:
     from botwire_server.postgres.pool import BoundedConnection
 
@@ -163,7 +165,7 @@ class Wire:
         """Drop what is queued, and queue a rollback if something was sent that is to be undone."""
         self._queue.clear()
         if self._begun:
-            self.put_plain("ROLLBACK")
+            self.put_plain(sql.ROLLBACK)
         return self._begun
 
     def close(self) -> None:
