@@ -18,6 +18,7 @@ from botwire import Memory
 from botwire.testing import PostgresServer
 from botwire_server.lanes import Lanes
 from botwire_server.postgres import PostgresStore
+from botwire_server.postgres.writers import Writers
 
 pytestmark = [
     pytest.mark.postgres,
@@ -118,7 +119,7 @@ class Interrupts:
     """
 
     codes = (
-        *(PostgresStore.write, PostgresStore._next_group, PostgresStore._serve_group),
+        *(Writers.write, Writers._next_group, Writers._serve_group),
         *(Lanes.add, Lanes.take, Lanes._leave, Lanes._passing, Lanes._alone, Lanes.done),
     )
 

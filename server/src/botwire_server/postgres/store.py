@@ -1,7 +1,7 @@
 """The PostgreSQL store: which transaction an operation runs in, and how often it is tried.
 
-- The time is the database's, read with the first rows of each transaction, so that all servers
-  agree on what has expired; it never runs backwards
+- The time is the database's, read with the first rows of each transaction (or estimated, and
+  compared by it), so that all servers agree on what has expired; it never runs backwards
   (docs/decisions/014-the-time-of-the-database.md).
 - Writes of several namespaces share a transaction, and several such groups run at a time.
 - What this process wrote last it knows: on an event loop such writes are first tried without
@@ -12,7 +12,6 @@
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -21,12 +20,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import psycopg
 from psycopg import Connection
 
-from botwire.errors import BotWireError, Unavailable
+from botwire.errors import BotWireError
 from botwire.runners import public_url
 from botwire.stores.base import Escalate, Limits, Mode, Session
 from botwire.stores.space import Space
 from botwire.stores.store import SWEEP_EVERY, Once, Store, Ticket
-from botwire_server.lanes import Lanes
 from botwire_server.postgres import sql
 from botwire_server.postgres.clock import ClockSetBack, DatabaseTime
 from botwire_server.postgres.failures import failure, passes, unknown_outcome
@@ -36,6 +34,7 @@ from botwire_server.postgres.pool import Pool, lock_timeout, split_url
 from botwire_server.postgres.session import PostgresSession
 from botwire_server.postgres.sweep import discards
 from botwire_server.postgres.wire import Wire
+from botwire_server.postgres.writers import Writers
 
 if TYPE_CHECKING:
     from botwire.operations import Operation
@@ -86,13 +85,12 @@ class PostgresStore(Store):
         self.pool = Pool(conninfo, size or CONNECTIONS, self._prepare)
         self.migrated: list[str] = []  # what the schema lacked until now
         self._time = DatabaseTime(clock)
+        self._begin()
+
+    def _begin(self) -> None:
         self._known = Known()
         self._losses = 0  # of connections, when `_known` was empty
-        self._begin_line()
-
-    def _begin_line(self) -> None:
-        self._lanes = Lanes(LANES)
-        self._turn = threading.Condition()
+        self._writers = Writers(LANES)
 
     def _prepare(self, connection: Connection[Any]) -> None:
         self.migrated += migrate(connection)
@@ -226,45 +224,9 @@ class PostgresStore(Store):
 
     def write(self, operation: "Operation", once: Once | None = None) -> Any:
         ticket = Ticket(operation, once)
-        group: list[Ticket] = []  # what this thread commits
-        try:
-            with self._turn:
-                self._lanes.add(ticket)
-            while self._next_group(ticket, group):
-                self._serve_group(group)
-        except BaseException:
-            self._give_up(ticket, group)
-            raise
+        self._writers.write(ticket, self._commit)
         self._sweep_now_and_then()
         return ticket.result()
-
-    def _next_group(self, ticket: Ticket, group: list[Ticket]) -> bool:
-        """Find what to commit next, by whom it may be; nothing once the ticket is done."""
-        with self._turn:
-            while not ticket.done:
-                if self._lanes.take(group):
-                    return True
-                self._turn.wait()
-        return False
-
-    def _serve_group(self, group: list[Ticket]) -> None:
-        left: Sequence[Ticket] = ()
-        try:
-            left = self._commit(group)
-        finally:
-            with self._turn:
-                self._lanes.done(group, left)
-                group.clear()
-                self._turn.notify_all()
-
-    def _give_up(self, ticket: Ticket, group: Sequence[Ticket]) -> None:
-        """Ctrl-C: nobody is to write the ticket later, nor to wait for the group."""
-        with self._turn:
-            for each in group:
-                if not each.done:
-                    each.fail(Unavailable("the write was interrupted; it may have happened"))
-            self._lanes.drop(group, ticket)
-            self._turn.notify_all()
 
     def commit(self, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
         return self._commit(tickets)  # without the lock of the one line
@@ -397,14 +359,13 @@ class PostgresStore(Store):
         self.pool.close()
 
     def before_fork(self) -> None:
-        self._turn.acquire()
+        self._writers.turn.acquire()
 
     def after_fork(self, child: bool) -> None:
-        self._turn.release()
+        self._writers.turn.release()
         if child:
             self.pool.after_fork()
-            self._known = Known()
-            self._begin_line()
+            self._begin()
 
 
 def _unsettled(error: Exception, lost: bool) -> bool:
