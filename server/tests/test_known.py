@@ -4,7 +4,7 @@ import pytest
 
 from botwire.stores.base import Ledger, Row
 from botwire_server.postgres import known
-from botwire_server.postgres.known import Guess, Known, Place
+from botwire_server.postgres.known import Guess, Known
 
 EMPTY = Ledger()
 ONE = Ledger(1, 1, 10, 5, 1)
@@ -69,17 +69,54 @@ def test_a_row_whose_expiry_is_certain_is_guessed(expires_at: float) -> None:
     assert guess(remembered(row("k", expires_at=expires_at)), "k")
 
 
-def test_what_somebody_else_changed_is_forgotten_and_doubted_for_a_while() -> None:
+def test_what_somebody_else_changed_is_forgotten() -> None:
     memory = remembered(row("k"), row("old"), ledger=ONE._replace(entries=2))
-    ledgers = [Ledger(version, 2, 10, 5, version) for version in range(10, 20)]
-    changed: dict[Place, Row | None] = {("ns", "k"): row("k")}
-    memory.learn({"ns": ledgers[0]}, {"ns": ledgers[1]}, changed)
-    assert guess(memory, "k") is None
-    memory.learn({"ns": ledgers[1]}, {"ns": ledgers[2]}, changed)
-    assert guess(memory, "k") is None
-    memory.learn({"ns": ledgers[2]}, {"ns": ledgers[3]}, changed)
-    assert guess(memory, "k") == Guess({"ns": ledgers[3]}, {("ns", "k"): row("k")}, NOW)
+    memory.learn({"ns": TWO}, {"ns": TWO}, {("ns", "k"): row("k", version=7)})
+    found = guess(memory, "k")
+    assert found
+    assert found.rows == {("ns", "k"): row("k", version=7)}
+    memory.learn({"ns": ONE}, {"ns": ONE._replace(entries=2)}, {("ns", "k"): row("k")})
     assert guess(memory, "old") is None
+
+
+def unchanged_until_guessed(memory: Known) -> int:
+    """How often the namespace must be found unchanged, after somebody else changed it."""
+    memory.learn({"ns": TWO}, {"ns": ONE}, {("ns", "k"): row("k")})
+    for times in range(1000):
+        if guess(memory, "k"):
+            return times
+        memory.learn({"ns": ONE}, {"ns": ONE}, {})
+    raise AssertionError
+
+
+def test_the_more_guesses_were_wrong_the_longer_a_namespace_must_be_unchanged() -> None:
+    memory = remembered(row("k"))
+    needed = [unchanged_until_guessed(memory)]
+    for _ in range(7):
+        memory.judge(right=False)
+        needed.append(unchanged_until_guessed(memory))
+    assert needed == [0, 2, 6, 14, 30, 62, 62, 62]
+
+
+def test_guesses_that_are_right_take_that_back() -> None:
+    memory = remembered(row("k"))
+    for _ in range(3):
+        memory.judge(right=False)
+    needed: list[int] = []
+    for _ in range(5):
+        for _ in range(known.REDEEMING):
+            memory.judge(right=True)
+        needed.append(unchanged_until_guessed(memory))
+    assert needed == [7, 3, 1, 0, 0]
+
+
+def test_a_wrong_guess_among_right_ones_counts_more_than_they_do() -> None:
+    memory = remembered(row("k"))
+    for _ in range(20):
+        memory.judge(right=False)
+        for _ in range(known.REDEEMING - 1):
+            memory.judge(right=True)
+    assert unchanged_until_guessed(memory) == known.CAUTIOUS
 
 
 def test_rows_of_namespaces_that_were_not_locked_are_not_learnt() -> None:
@@ -115,8 +152,6 @@ def test_memory_is_counted_as_rows_come_and_change_and_go(monkeypatch: pytest.Mo
         memory.learn({"ns": ONE}, {"ns": ONE}, {("ns", "more"): row("more")})
         memory.learn({"ns": ONE}, {"ns": ONE}, {("ns", "more"): None})
         memory.learn({"ns": TWO}, {"ns": ONE}, {("ns", "k"): row("k")})  # somebody else wrote
-        memory.learn({"ns": ONE}, {"ns": ONE}, {})
-        memory.learn({"ns": ONE}, {"ns": ONE}, {})
         assert guess(memory, "k")
     memory.learn({"ns": ONE}, {"ns": ONE}, {("ns", "k"): row("k", value="x" * 4000)})
     assert guess(memory) is None

@@ -34,7 +34,7 @@ from botwire.stores.base import Limits
 from botwire.stores.store import Once, Store, Ticket
 from botwire.testing import PostgresServer
 from botwire.transfer.entries import Kept, Restore
-from botwire_server.postgres import PostgresStore, clock, pool, sql
+from botwire_server.postgres import PostgresStore, clock, known, pool, sql
 from botwire_server.postgres.wire import Wire
 
 pytestmark = pytest.mark.postgres
@@ -335,6 +335,13 @@ class TestTime:
         assert -0.5 < found[0] < 5
 
 
+@pytest.fixture
+def bold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers go on guessing, however often they were wrong."""
+    monkeypatch.setattr(known, "CAUTIOUS", 1)
+
+
+@pytest.mark.usefixtures("bold")
 @pytest.mark.parametrize("seed", range(6))
 def test_three_servers_that_take_turns_do_what_one_does(database: str, seed: int) -> None:
     dice = random.Random(seed)
@@ -378,6 +385,20 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return queries
 
 
+def test_servers_behind_a_balancer_hardly_guess(database: str, sent: list[str]) -> None:
+    """Each wrong guess costs time and an error in the log of the database."""
+    dice = random.Random(0)
+    servers = [PostgresStore(database) for _ in range(3)]
+    for server in servers:
+        server.namespaces()  # opens a connection
+    for _ in range(600):
+        soon(dice.choice(servers), Increment(dice.choice("abcdefgh"), "n"))
+    for server in servers:
+        server.close()
+    assert sent.count(sql.ROLLBACK) <= 15
+
+
+@pytest.mark.usefixtures("bold")
 def test_servers_that_write_the_same_at_the_same_time_lose_nothing(
     database: str, sent: list[str]
 ) -> None:

@@ -9,8 +9,10 @@ instead of two (docs/decisions/021-writing-without-reading.md). Rules:
   becomes again what it was (`writes` rises within a day, `day` never falls, and what is counted as
   no write only makes `entries` fall). The one change that is in no ledger, a sliding row that lives
   on, is why such rows are not kept.
-- Where others write, too, guesses fail and cost more than they save: a namespace that was found
-  changed is not guessed again before it was found unchanged some times in a row.
+- Where others write, too, guesses fail: that costs more than one saves, and leaves an error in the
+  log of the database. So each failure makes guesses rarer: a namespace is guessed only after it was
+  found unchanged several times in a row, and more times with each failure. What succeeds takes that
+  back slowly.
 """
 
 import threading
@@ -27,7 +29,8 @@ Place = tuple[str, str]  # namespace and key
 LARGE = 8192  # characters of a value that is not kept
 OVERHEAD = 700  # bytes that a row takes in memory besides its value, about; a namespace, too
 LIMIT = 32_000_000  # bytes that all of them take, about
-DOUBT = 2  # how often a namespace must be found unchanged after somebody else changed it
+CAUTIOUS = 62  # how often in a row a namespace must be found unchanged at most, to be guessed
+REDEEMING = 16  # guesses that make up for half of that
 NEAR = 2 * CLOSE  # seconds before and after which a row's expiry is certain
 
 
@@ -42,12 +45,12 @@ class Guess(NamedTuple):
 class _State:
     """A namespace as it was left, and some of its rows."""
 
-    __slots__ = ("doubt", "ledger", "rows")
+    __slots__ = ("ledger", "rows", "streak")
 
-    def __init__(self, doubt: int) -> None:
+    def __init__(self) -> None:
         self.ledger = Ledger()
         self.rows: dict[str, Row] = {}
-        self.doubt = doubt
+        self.streak = 0  # how often in a row it was found unchanged
 
     def keep(self, key: str, row: Row | None) -> int:
         """Replace a row; returns how much more memory that takes."""
@@ -66,6 +69,8 @@ class Known:
     def __init__(self) -> None:
         self._states: dict[str, _State] = {}  # those that were written last stand last
         self._weight = 0
+        self._caution = 0
+        self._right = 0  # guesses, since caution has changed
         self._lock = threading.Lock()
 
     def guess(self, names: Iterable[str], places: Iterable[Place], now: float) -> Guess | None:
@@ -74,7 +79,7 @@ class Known:
             ledgers: dict[str, Ledger] = {}
             for name in names:
                 state = self._states.get(name)
-                if state is None or state.doubt:
+                if state is None or state.streak < self._caution:
                     return None
                 ledgers[name] = state.ledger
             rows: dict[Place, Row | None] = {}
@@ -87,6 +92,15 @@ class Known:
                 elif row.expires_at is not None and abs(row.expires_at - now) <= NEAR:
                     return None
             return Guess(ledgers, rows, now)
+
+    def judge(self, *, right: bool) -> None:
+        """Tell how a guess came out."""
+        with self._lock:
+            self._right = self._right + 1 if right else 0
+            if not right:
+                self._caution = min(2 * self._caution + 2, CAUTIOUS)
+            elif self._right == REDEEMING:
+                self._caution, self._right = self._caution // 2, 0
 
     def learn(
         self,
@@ -117,14 +131,13 @@ class Known:
         """The state of a namespace that was found like that, taken out."""
         state = self._states.get(name)
         if state is None:
-            return _State(doubt=0)
+            return _State()
         if state.ledger != found:
             self._drop(name)
-            return _State(doubt=DOUBT)
+            return _State()
         del self._states[name]
         self._weight -= OVERHEAD
-        if state.doubt:
-            state.doubt -= 1
+        state.streak += 1
         return state
 
     def _drop(self, name: str) -> None:

@@ -248,6 +248,7 @@ class PostgresStore(Store):
         try:
             return await self._group_soon(tickets, guessing=True)
         except _GuessedWrong:
+            self._known.judge(right=False)
             return await self._group_soon(tickets, guessing=False)
 
     async def _group_soon(
