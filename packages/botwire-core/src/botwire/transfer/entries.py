@@ -74,8 +74,9 @@ def _kept(space: "Space", row: Row, values: bool) -> Kept:
 class Restore(Operation):
     """Put entries back as they were elsewhere, and take others out; no quota, no new version.
 
-    Versions up to `version` count as given out, so that none of them is ever given again. A newer
-    state of an entry is overwritten only with `force`.
+    It counts as one write, since every change shows in the ledger. Versions up to `version` count
+    as given out, so that none of them is ever given again. A newer state of an entry is overwritten
+    only with `force`.
     """
 
     name = "restore"
