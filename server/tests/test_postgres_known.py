@@ -47,14 +47,26 @@ def database(botwire_postgres: PostgresServer) -> str:
 
 @pytest.fixture
 def store(database: str) -> Iterator[PostgresStore]:
-    """A server's store that has written `n` and `list` itself, and `short`, which lives an hour."""
+    """A server's store that has written what is there itself."""
     store = PostgresStore(database)
+    fill(store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def reference() -> Store:
+    """A store of another kind that holds the same."""
+    store = open_store("memory://")
+    fill(store)
+    return store
+
+
+def fill(store: Store) -> None:
     memory = Memory("ns", store=store)
     memory.set("n", 1)
     memory.append("list", "a")
     memory.set("short", 1, ttl=3600)
-    yield store
-    store.close()
 
 
 @pytest.fixture
@@ -118,13 +130,8 @@ class TestWhatIsKnown:
         ids=repr,
     )
     def test_is_written_in_one_round_trip_as_it_would_be_otherwise(
-        self, store: PostgresStore, trips: list[None], operation: Operation
+        self, store: PostgresStore, reference: Store, trips: list[None], operation: Operation
     ) -> None:
-        reference = open_store("memory://")
-        memory = Memory("ns", store=reference)
-        memory.set("n", 1)
-        memory.append("list", "a")
-        memory.set("short", 1, ttl=3600)
         (reply,) = soon(store, operation)
         assert len(trips) == 1
         assert same(reply) == same(outcome(reference, operation))
@@ -196,14 +203,14 @@ class TestWhatSomebodyElseChanged:
         ids=repr,
     )
     def test_is_seen_before_anything_is_written(
-        self, store: PostgresStore, other: Memory, change: str, operation: Operation
+        self,
+        store: PostgresStore,
+        reference: Store,
+        other: Memory,
+        change: str,
+        operation: Operation,
     ) -> None:
-        reference = open_store("memory://")
-        memory = Memory("ns", store=reference)
-        memory.set("n", 1)
-        memory.append("list", "a")
-        memory.set("short", 1, ttl=3600)
-        for each in (memory, other):
+        for each in (Memory("ns", store=reference), other):
             CHANGES[change](each)
         (reply,) = soon(store, operation)
         assert same(reply) == same(outcome(reference, operation))

@@ -28,7 +28,8 @@ class DatabaseTime:
         self._clock = clock
         self.close = CLOSE if clock is None else float("inf")  # how far off an estimate may be
         self.floor = 0.0  # the latest moment that was seen
-        self._read = (0.0, float("-inf"))  # a moment and when it came in, by this machine's clock
+        self._ahead = float("-inf")  # of this machine's monotonic clock, at least
+        self._read_at = float("-inf")
 
     def see(self, moment: float, floor: float = 0.0) -> float:
         """Take note of a moment that the database has shown; returns the time that counts.
@@ -41,13 +42,17 @@ class DatabaseTime:
         if moment < floor:
             raise ClockSetBack
         self.floor = max(self.floor, moment)
-        self._read = (moment, time.monotonic())
+        self._read_at = time.monotonic()
+        ahead = moment - self._read_at
+        # What came in late shows too little, so the most counts, or estimates would step back. A
+        # difference that no estimate may have is that of a clock that was changed.
+        if ahead > self._ahead or self._ahead - ahead > CLOSE:
+            self._ahead = ahead
         return moment
 
     def estimate(self) -> float | None:
         """About what the database would show now; None when it was not read for some seconds."""
         if self._clock is not None:
             return self._clock()
-        moment, came = self._read
-        passed = time.monotonic() - came
-        return max(moment + passed, self.floor) if passed < FRESH else None
+        now = time.monotonic()
+        return max(now + self._ahead, self.floor) if now - self._read_at < FRESH else None
