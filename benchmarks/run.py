@@ -18,7 +18,8 @@ from pathlib import Path
 
 import diskcache
 import httpx
-from load import VALUE, Load, measure, serving, tool
+from load import VALUE, Load, measure
+from serving import serving
 from table import interleaved, note, print_table
 
 from botwire import Memory
@@ -55,7 +56,7 @@ def http() -> None:
             ]
         )
     head = ["request", "connections", "a second", "p50 ms", "p99 ms", "of the bare echo"]
-    print_table(f"HTTP on loopback, 140-byte values, load by {tool()}", head, rows)
+    print_table("HTTP on loopback, 140-byte values", head, rows)
 
 
 def client() -> None:

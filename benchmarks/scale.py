@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import psycopg
-from load import VALUE, Load, Places, measure, tool
+from load import VALUE, Load, Places, measure
 from table import note, print_table
 
 from botwire.testing import PostgresServer, ServerProcess
@@ -36,6 +36,7 @@ FEW_TO_MANY = (8, 64) if QUICK else (8, 16, 32, 64, 96)
 NAMESPACES = (1, 100) if QUICK else (1, 100, 10_000)
 KEYS = (1_000, 100_000) if QUICK else (1_000, 10_000, 100_000, 1_000_000)
 STORES = ("SQLite", "PostgreSQL")
+VALUES = f"values of {len(VALUE)} bytes"  # for titles
 
 # What a request is called, its method, with an idempotency key or not, by a new server or not.
 REQUESTS = (
@@ -178,17 +179,13 @@ def rates(house: House, title: str, head: list[str], cases: list[Case]) -> None:
         pairs = [_pair(found[case.name, method], upserts) for method in ("PUT", "GET")]
         rows.append([*case.name, *pairs[0], *pairs[1]])
     head += ["PUT a second", "of bare upserts", "GET a second", "of bare upserts"]
-    print_table(f"{title}: {CONNECTIONS} connections, {_what()}", head, rows)
+    print_table(f"{title}: {CONNECTIONS} connections, {VALUES}", head, rows)
 
 
 def _pair(rates: list[float], base: list[float]) -> list[str]:
     """A figure and its ratio to another."""
     ratios = [rate / other for rate, other in zip(rates, base, strict=True)]
     return [f"{statistics.median(rates):,.0f}", f"{statistics.median(ratios):.2f}"]
-
-
-def _what() -> str:
-    return f"values of {len(VALUE)} bytes, load by {tool()}"
 
 
 def servers(house: House) -> None:
@@ -229,7 +226,7 @@ def connections(house: House) -> None:
         rows.append([count, f"{statistics.median(upserts):,.0f}", *pairs])
     head = ["connections", "bare upserts"]
     head += [name for kind in STORES for name in (f"PUT a second, {kind}", "of bare")]
-    print_table(f"Connections to one server, 100 namespaces, {_what()}", head, rows)
+    print_table(f"Connections to one server, 100 namespaces, {VALUES}", head, rows)
 
 
 def namespaces(house: House) -> None:
@@ -287,7 +284,7 @@ def _print_keys(house: House, kind: str, cases: list[Case]) -> None:
     ]
     head = ["keys", "bare upserts", "PUT a second", "of bare", "GET a second", "of bare"]
     head += ["GET ms, 1 connection", "of the first"]
-    title = f"Keys of one namespace on {kind}, one server, {CONNECTIONS} connections, {_what()}"
+    title = f"Keys of one namespace on {kind}, one server, {CONNECTIONS} connections, {VALUES}"
     print_table(title, head, rows)
 
 
@@ -307,7 +304,7 @@ def processor(house: House) -> None:
                 spent = _spent(case, method, connections, pids)
                 rows.append([kind, connections, name, *[f"{each:.0f}" for each in spent]])
     head = ["store", "connections", "request", "server us", "database us"]
-    print_table(f"Processor time, {NAMESPACES[-1]:,} namespaces, {_what()}", head, rows)
+    print_table(f"Processor time, {NAMESPACES[-1]:,} namespaces, {VALUES}", head, rows)
 
 
 def _spent(case: Case, method: str, connections: int, pids: tuple[int, int]) -> list[float]:
@@ -352,7 +349,7 @@ def storage(house: House) -> None:
     load(Case(("again",), (server.url,), entries), "PUT")
     rows.append(_size(store, "entries", "an entry, while others are written again"))
     head = ["", "of how many", "table, bytes", "indexes, bytes", "together"]
-    print_table(f"Storage in PostgreSQL, {_what()}", head, rows)
+    print_table(f"Storage in PostgreSQL, {VALUES}", head, rows)
 
 
 def _size(store: str, table: str, name: str) -> list[object]:
