@@ -84,8 +84,8 @@ def _put(request: Request, namespace: str, key: str, conditional: bool) -> Steps
         namespace,
         key,
         given["value"],
-        decode_quickly(given.get("ttl", "null")),
-        decode_quickly(given.get("sliding", "false")),
+        decode_quickly(given["ttl"]) if "ttl" in given else None,
+        decode_quickly(given["sliding"]) if "sliding" in given else False,
         (yield from _condition(request, namespace, key, conditional)),
     )
     reply = yield operation

@@ -253,7 +253,7 @@ def _space(text: str, start: int) -> int:
 
 
 def _end(text: str, position: int) -> None:
-    if _space(text, position) != len(text):
+    if position != len(text) and _space(text, position) != len(text):
         raise InvalidValue(f"not JSON: extra text at character {position}")
 
 
@@ -324,8 +324,8 @@ def _name_at(text: str, position: int) -> tuple[str, int]:
 
 def _first(text: str, opening: str, closing: str) -> int:
     """Where the first part between the brackets begins; 0 where there is none."""
-    position = _space(text, 0)
-    if text[position : position + 1] != opening:
+    position = 0 if text.startswith(opening) else _space(text, 0)
+    if not text.startswith(opening, position):
         kind = "an object" if opening == "{" else "an array"
         raise InvalidValue(f"{kind} was expected", hint="Send JSON as the documentation shows.")
     position = _space(text, position + 1)

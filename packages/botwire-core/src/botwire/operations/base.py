@@ -54,8 +54,7 @@ class Operation:
     @property
     def keys(self) -> Sequence[str]:
         """The single keys it works on, so that a store can read them all at once."""
-        key = getattr(self, "key", None)
-        return () if key is None else (key,)
+        return ()
 
     def look(self, session: "Session", clock: Callable[[], float]) -> Any:
         """The reply from a glance at one row, or `Escalate` when it takes more than that."""
@@ -77,3 +76,7 @@ class OnKey(Operation):
     def __post_init__(self) -> None:
         name_text(self.namespace, "namespace")
         name_text(self.key, "key")
+
+    @property
+    def keys(self) -> Sequence[str]:
+        return (self.key,)

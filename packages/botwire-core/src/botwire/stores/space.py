@@ -171,13 +171,16 @@ class Space:
 
         Each namespace's day begins at a moment of its own, so that quotas do not all end at once.
         """
-        if self._today is None:
-            moment = self.now + zlib.crc32(self.name.encode()) % DAY
-            self._today = int(moment // DAY), DAY - moment % DAY
-        today, left = self._today
+        today, left = self._today or self._calendar()
         ledger = self.ledger
         day = max(today, ledger.day)
         return day, ledger.writes if ledger.day == day else 0, left
+
+    def _calendar(self) -> tuple[int, float]:
+        """(day number by the clock, seconds until it ends)."""
+        moment = self.now + zlib.crc32(self.name.encode()) % DAY
+        self._today = int(moment // DAY), DAY - moment % DAY
+        return self._today
 
     def _charge(self, old: Row | None, key: str, bytes_: int) -> None:
         """Refuse what would go over a limit. Nothing is staged before this."""
@@ -251,8 +254,9 @@ class Space:
         self._charge(old, key, bytes_)
         self._drop_chunks(old)
         expires_at = None if ttl is None else self.now + ttl
-        return self._change(
-            old, Row(key, value, 0, bytes_, self.now, self.now, expires_at, ttl, int(sliding))
+        version, created = self._enter(old, key, bytes_)
+        return self._stage(
+            Row(key, value, version, bytes_, created, self.now, expires_at, ttl, int(sliding))
         )
 
     def revise(self, row: Row, value: str, ttl: float | None) -> Row:
@@ -340,20 +344,29 @@ class Space:
             self._changing().remove_chunks(self.name, row.key, None)
 
     def _change(self, old: Row | None, new: Row) -> Row:
-        """Stage a new state of a key: the next version, one write, its size in the ledger."""
-        if old is None:
-            version = self._book(1, 1, size(new.key) + new.bytes)
-        else:
-            version = self._book(1, 0, new.bytes - old.bytes)
-        created = old.created_at if old is not None and self._alive(old) else self.now
+        """Stage a new state of a key."""
+        version, created = self._enter(old, new.key, new.bytes)
         return self._stage(new._replace(version=version, created_at=created, updated_at=self.now))
+
+    def _enter(self, old: Row | None, key: str, bytes_: int) -> tuple[int, float]:
+        """Enter a new state of a key into the ledger: the next version, one write, its size.
+
+        Returns its version, and when the key was created.
+        """
+        if old is None:
+            return self._book(1, 1, size(key) + bytes_), self.now
+        created = old.created_at if self._alive(old) else self.now
+        return self._book(1, 0, bytes_ - old.bytes), created
 
     def _book(self, versions: int, entries: int = 0, bytes_: int = 0) -> int:
         """Enter one write into the ledger; the version that it has."""
-        day, writes, _ = self.today()
-        version, had, used, *_ = self.ledger
-        self._ledger = Ledger(version + versions, had + entries, used + bytes_, day, writes + 1)
-        return self._ledger.version
+        version, had, used, day, writes = self.ledger
+        today, _ = self._today or self._calendar()
+        if today > day:
+            day, writes = today, 0
+        version += versions
+        self._ledger = Ledger(version, had + entries, used + bytes_, day, writes + 1)
+        return version
 
     def _stage(self, row: Row) -> Row:
         self._rows[row.key] = row
