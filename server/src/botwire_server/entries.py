@@ -43,13 +43,13 @@ def serve_entry(request: Request, namespace: str, key: str, conditional: bool) -
     """
     method = request.method
     if method in ("GET", "HEAD"):
-        return (yield from _get(request, namespace, key))
+        return _get(request, namespace, key)
     if method == "PUT":
-        return (yield from _put(request, namespace, key, conditional))
+        return _put(request, namespace, key, conditional)
     if method == "DELETE":
-        return (yield from _delete(request, namespace, key, conditional))
+        return _delete(request, namespace, key, conditional)
     if method == "PATCH":
-        return (yield from _patch(request, namespace, key, conditional))
+        return _patch(request, namespace, key, conditional)
     raise MethodNotAllowed(
         f"{method} is not possible here", hint="GET, HEAD, PUT, PATCH and DELETE are."
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from botwire.errors import InvalidRequest, TooLarge
@@ -89,15 +89,16 @@ class Request:
                 f"the body is declared as {given[:60] or 'nothing'!r}, not as {content_type}",
                 hint=f"With curl: -H 'Content-Type: {content_type}'",
             )
-        if self.body is None:
+        body = self.body
+        if body is None:
             length = self.headers.get(b"content-length")
             if length is not None and int(length) > self.limit:
                 raise self.too_large()
-            self.body = yield BODY
-        elif len(self.body) > self.limit:
+            body = self.body = yield BODY
+        elif len(body) > self.limit:
             raise self.too_large()
         try:
-            return cast("bytes", self.body).decode()
+            return body.decode()
         except UnicodeDecodeError as error:
             raise InvalidRequest(f"the body is not UTF-8: {error}") from None
 

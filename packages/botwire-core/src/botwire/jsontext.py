@@ -66,14 +66,22 @@ def _any_integer(text: str) -> int:
     return int(Decimal(text))
 
 
-_reader = json.JSONDecoder()
-# What decode() runs, without a search for white space around the value.
-_scan: Callable[[str, int], tuple[Any, int]] = getattr(_reader, "scan_once")  # noqa: B009
-_big_reader = json.JSONDecoder(parse_int=_any_integer)
-_checker = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-_big_checker = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_float=_finite, parse_int=lambda digits: 0
-)
+Scan = Callable[[str, int], tuple[Any, int]]
+
+
+def _scanner(**options: Any) -> Scan:
+    """What a decoder's methods run: the value at a position, and where it ends.
+
+    It raises StopIteration, with the position, where no value begins.
+    """
+    return getattr(json.JSONDecoder(**options), "scan_once")  # noqa: B009
+
+
+_scan = _scanner()
+_scan_big = _scanner(parse_int=_any_integer)
+_check = _scanner(parse_constant=_refuse_constant, parse_float=_finite)
+# What is checked is not needed, and how many digits a number has is soon found out.
+_check_big = _scanner(parse_constant=_refuse_constant, parse_float=_finite, parse_int=len)
 _dense = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _quote = json.encoder.encode_basestring  # what the encoder itself uses, without its set-up
 _surrogates = re.compile("[\ud800-\udfff]")
@@ -101,7 +109,7 @@ def decode(text: str) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:  # an integer of more than 4,300 digits
-        return _big_reader.raw_decode(text)[0]
+        return _scan_big(text, 0)[0]
 
 
 def decode_quickly(text: str) -> Any:
@@ -226,10 +234,13 @@ def _children(item: Any) -> Iterable[Any]:
     return cast("list[Any]", item)
 
 
-def _read(text: str, start: int, reader: json.JSONDecoder = _checker) -> tuple[Any, int]:
+def _read(text: str, start: int, scan: Scan = _check) -> tuple[Any, int]:
     """Read and check the value that starts at `start`: (value, where it ends)."""
     try:
-        return reader.raw_decode(text, start)
+        return scan(text, start)
+    except StopIteration as error:
+        missing = json.JSONDecodeError("Expecting value", text, error.value)
+        raise InvalidValue(f"not JSON: {missing}") from None
     except json.JSONDecodeError as error:
         raise InvalidValue(f"not JSON: {error}") from None
     except RecursionError:
@@ -237,7 +248,7 @@ def _read(text: str, start: int, reader: json.JSONDecoder = _checker) -> tuple[A
     except InvalidValue:
         raise
     except ValueError:  # an integer of more than 4,300 digits
-        return _read(text, start, _big_checker)
+        return _read(text, start, _check_big)
 
 
 def _value_at(text: str, start: int, levels: int) -> tuple[Json, int]:

@@ -8,7 +8,7 @@
   then costs two round trips, whatever their number; and one where all that it would load is known.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString, NamedTuple
 
@@ -177,9 +177,9 @@ class PostgresSession:
         """
         self._guessed = True
         self.now = guess.now
-        self._rows.update(guess.rows)
-        self._found.update(guess.ledgers)
-        self._ledgers.update(guess.ledgers)
+        self._rows = guess.rows
+        self._found = guess.ledgers
+        self._ledgers = dict(guess.ledgers)
         columns = map(numbers, zip(*guess.ledgers.values(), strict=True))
         names = texts(list(guess.ledgers))
         given = len(guess.ledgers), guess.now, self._time.close
@@ -294,11 +294,10 @@ class PostgresSession:
 
     # -- changing ------------------------------------------------------------------------------
 
-    def save_rows(self, namespace: str, rows: Sequence[Row]) -> None:
-        self._layers[-1].rows.update(((namespace, row.key), row) for row in rows)
-
-    def remove_rows(self, namespace: str, keys: Sequence[str]) -> None:
-        self._layers[-1].rows.update(((namespace, key), None) for key in keys)
+    def save_rows(self, namespace: str, rows: Mapping[str, Row | None]) -> None:
+        changed = self._layers[-1].rows
+        for key, row in rows.items():
+            changed[namespace, key] = row
 
     def save_chunk(self, namespace: str, key: str, chunk: Chunk) -> None:
         self._layers[-1].save_chunk(namespace, key, chunk)

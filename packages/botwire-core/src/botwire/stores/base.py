@@ -3,7 +3,7 @@
 The rules are in `space.py`, the line of writers in `store.py`; each engine has a file of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -131,8 +131,10 @@ class Session(Protocol):
     def recall(self, namespace: str, idempotency_key: str) -> tuple[str, str] | None: ...
     def namespaces(self, after: str, limit: int) -> list[str]: ...
 
-    def save_rows(self, namespace: str, rows: Sequence[Row]) -> None: ...
-    def remove_rows(self, namespace: str, keys: Sequence[str]) -> None: ...
+    def save_rows(self, namespace: str, rows: Mapping[str, Row | None]) -> None:
+        """Give rows new states, by key; None: remove it."""
+        ...
+
     def save_chunk(self, namespace: str, key: str, chunk: Chunk) -> None: ...
     def remove_chunks(self, namespace: str, key: str, before: int | None) -> None:
         """Remove the chunks that start before item number `before`; None: all."""

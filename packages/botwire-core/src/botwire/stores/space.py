@@ -47,11 +47,11 @@ class Space:
         self.now = now
         self.limits = limits
         self._rows: dict[str, Row | None] = {}
-        self._staged: set[str] = set()
+        self._staged: dict[str, Row | None] = {}
         self._ledger: Ledger | None = None
         self._ledger_old: Ledger | None = None
         self._part: ExitStack | None = None  # the changes under way that happen together
-        self._today: tuple[int, float] | None = None
+        self._today: int | None = None  # the day's number
         self._undoable = False  # whether a savepoint stands before them
 
     # -- reading -------------------------------------------------------------------------------
@@ -171,16 +171,14 @@ class Space:
 
         Each namespace's day begins at a moment of its own, so that quotas do not all end at once.
         """
-        today, left = self._today or self._calendar()
         ledger = self.ledger
-        day = max(today, ledger.day)
-        return day, ledger.writes if ledger.day == day else 0, left
+        today, gone = divmod(self._moment(), DAY)
+        day = max(int(today), ledger.day)
+        return day, ledger.writes if ledger.day == day else 0, DAY - gone
 
-    def _calendar(self) -> tuple[int, float]:
-        """(day number by the clock, seconds until it ends)."""
-        moment = self.now + zlib.crc32(self.name.encode()) % DAY
-        self._today = int(moment // DAY), DAY - moment % DAY
-        return self._today
+    def _moment(self) -> float:
+        """Seconds since day number 0 of this namespace began."""
+        return self.now + zlib.crc32(self.name.encode()) % DAY
 
     def _charge(self, old: Row | None, key: str, bytes_: int) -> None:
         """Refuse what would go over a limit. Nothing is staged before this."""
@@ -285,8 +283,7 @@ class Space:
     def discard(self, row: Row) -> None:
         """Take a row out without counting it (the sweeper's way)."""
         self._drop_chunks(row)
-        self._rows[row.key] = None
-        self._staged.add(row.key)
+        self._rows[row.key] = self._staged[row.key] = None
         ledger = self.ledger
         self._ledger = ledger._replace(
             entries=ledger.entries - 1, bytes=ledger.bytes - _weight(row)
@@ -361,16 +358,16 @@ class Space:
     def _book(self, versions: int, entries: int = 0, bytes_: int = 0) -> int:
         """Enter one write into the ledger; the version that it has."""
         version, had, used, day, writes = self.ledger
-        today, _ = self._today or self._calendar()
-        if today > day:
-            day, writes = today, 0
+        if self._today is None:
+            self._today = int(self._moment() // DAY)
+        if self._today > day:
+            day, writes = self._today, 0
         version += versions
         self._ledger = Ledger(version, had + entries, used + bytes_, day, writes + 1)
         return version
 
     def _stage(self, row: Row) -> Row:
-        self._rows[row.key] = row
-        self._staged.add(row.key)
+        self._rows[row.key] = self._staged[row.key] = row
         return row
 
     @contextmanager
@@ -409,20 +406,11 @@ class Space:
     def flush(self) -> None:
         """Write what is staged."""
         if self._staged:
-            self._flush_rows()
+            self._changing().save_rows(self.name, self._staged)
+            self._staged.clear()
         if self._ledger is not self._ledger_old and self._ledger is not None:
             self._changing().save_ledger(self.name, self._ledger)
             self._ledger_old = self._ledger
-
-    def _flush_rows(self) -> None:
-        rows = self._rows
-        kept = [row for key in self._staged if (row := rows[key]) is not None]
-        if kept:
-            self._changing().save_rows(self.name, kept)
-        if len(kept) < len(self._staged):
-            gone = [key for key in self._staged if rows[key] is None]
-            self._changing().remove_rows(self.name, gone)
-        self._staged.clear()
 
 
 def _weight(row: Row | None) -> int:

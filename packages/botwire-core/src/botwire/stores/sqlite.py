@@ -9,7 +9,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
@@ -147,14 +147,15 @@ class SQLiteSession:
         )
         return [name for (name,) in found]
 
-    def save_rows(self, namespace: str, rows: Sequence[Row]) -> None:
-        self.connection.executemany(_SAVE, [(namespace, *row) for row in rows])
-
-    def remove_rows(self, namespace: str, keys: Sequence[str]) -> None:
-        self.connection.executemany(
-            "DELETE FROM entries WHERE namespace = ? AND key = ?",
-            [(namespace, key) for key in keys],
-        )
+    def save_rows(self, namespace: str, rows: Mapping[str, Row | None]) -> None:
+        kept = [(namespace, *row) for row in rows.values() if row is not None]
+        if kept:
+            self.connection.executemany(_SAVE, kept)
+        if len(kept) < len(rows):
+            self.connection.executemany(
+                "DELETE FROM entries WHERE namespace = ? AND key = ?",
+                [(namespace, key) for key, row in rows.items() if row is None],
+            )
 
     def save_chunk(self, namespace: str, key: str, chunk: Chunk) -> None:
         self.connection.execute(

@@ -101,8 +101,8 @@ class Restore(Operation):
         for row in old:
             if row.chunked:
                 session.remove_chunks(name, row.key, None)
-        session.remove_rows(name, [*self.gone])
-        session.save_rows(name, new)
+        states: dict[str, Row | None] = dict.fromkeys(self.gone)
+        session.save_rows(name, states | {row.key: row for row in new})
         ledger = session.ledger(name) or Ledger()
         more = sum(map(_weight, new)) - sum(map(_weight, old))
         session.save_ledger(
