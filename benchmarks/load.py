@@ -86,7 +86,7 @@ def _is_whole(answer: bytes) -> bool:
     if answer[9:10] != b"2":
         raise RuntimeError(answer)
     start = answer.index(b"content-length: ") + 16
-    return len(answer) - end - 4 == int(answer[start : answer.index(b"\r", start)])
+    return len(answer) - end - 4 >= int(answer[start : answer.index(b"\r", start)])
 
 
 def _make_load(

@@ -27,7 +27,7 @@ __all__ = ["Guess", "Known", "Place"]
 Place = tuple[str, str]  # namespace and key
 
 LARGE = 8192  # characters of a value that is not kept
-OVERHEAD = 700  # bytes that a row takes in memory besides its value, about; a namespace, too
+OVERHEAD = 550  # bytes that a row takes in memory besides its value, about; a namespace, too
 LIMIT = 32_000_000  # bytes that all of them take, about
 CAUTIOUS = 62  # how often in a row a namespace must be found unchanged at most, to be guessed
 REDEEMING = 16  # guesses that make up for half of that
