@@ -477,6 +477,18 @@ def test_an_export_that_fails_leaves_the_one_before_as_it_was(
     assert not Path("/dev/null").is_file()
 
 
+@pytest.mark.parametrize("command", ["export", "import", "backup"])
+def test_an_address_where_a_file_belongs_is_refused_without_its_password(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = "postgresql://me:secret@127.0.0.1:9/agents"
+    assert main([command, "--url", f"sqlite:///{tmp_path}/a.db", wrong]) == 2
+    said = capsys.readouterr().err
+    assert "postgresql://me:***@127.0.0.1:9/agents is the address of a memory" in said
+    assert "--url" in said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_commands_do_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here, there, third = (f"sqlite:///{tmp_path}/{name}.db" for name in "abc")
     with Memory("ada", url=here) as memory:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from botwire.errors import BotWireError, InvalidRequest
-from botwire.runners import default_url
+from botwire.runners import default_url, public_url
 from botwire.transfer.backup import backup
 from botwire.transfer.copying import Copied, copy
 from botwire.transfer.homes import Home, open_home
@@ -97,7 +97,8 @@ def _line(done: Copied) -> str:
 
 def run_export(given: argparse.Namespace) -> int:
     """Write entries as JSON Lines to a file or to stdout."""
-    with _home(given.url) as source, _output(given.file) as file, _progress(given) as progress:
+    name = _file(given.file)
+    with _home(given.url) as source, _output(name) as file, _progress(given) as progress:
         for line in export_lines(source, given.namespaces, note=progress.note):
             file.write(line + "\n")
     return 0
@@ -105,7 +106,8 @@ def run_export(given: argparse.Namespace) -> int:
 
 def run_import(given: argparse.Namespace) -> int:
     """Read JSON Lines from a file or from stdin."""
-    with _home(given.url) as target, _input(given.file) as file, _progress(given) as progress:
+    name = _file(given.file)
+    with _home(given.url) as target, _input(name) as file, _progress(given) as progress:
         count = 0
         for _, entries in import_lines(file, target, overwrite=given.overwrite, note=progress.note):
             count += entries
@@ -118,12 +120,22 @@ def run_import(given: argparse.Namespace) -> int:
 
 def run_backup(given: argparse.Namespace) -> int:
     """Copy a SQLite file while others use it."""
-    size = backup(given.url or default_url(), Path(given.file))
+    size = backup(given.url or default_url(), Path(_file(given.file)))
     if given.json:
         print(json.dumps({"file": given.file, "bytes": size}))
     else:
         print(f"{given.file}: {size:,} bytes, checked", file=sys.stderr)
     return 0
+
+
+def _file(name: str) -> str:
+    """The name of a file, unless it is an address: `copy` takes two of those in its place."""
+    if "://" in name:
+        raise InvalidRequest(
+            f"{public_url(name)} is the address of a memory, and a file was expected",
+            hint="The address stands behind --url.",
+        )
+    return name
 
 
 @contextmanager
