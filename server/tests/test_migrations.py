@@ -206,3 +206,10 @@ def test_namespaces_are_spread_over_partitions(database: str) -> None:
     assert found is not None
     assert found[0] == 8
     store.close()
+
+
+def test_an_address_in_the_wrong_place_is_named_without_its_password(capsys: Printed) -> None:
+    with pytest.raises(SystemExit):
+        main(["postgresql://me:secret@127.0.0.1:9/x"])
+    said = capsys.readouterr().err
+    assert "there is no 'postgresql://me:***@127.0.0.1:9/x'; there are: serve, migrate" in said

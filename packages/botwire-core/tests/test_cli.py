@@ -220,3 +220,22 @@ def test_the_installed_command_works_and_loads_little() -> None:
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "argparse" in loaded
     assert not loaded & {"httpx", "asyncio", "sqlite3", "fastapi"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("{}", "get", "k"),
+        ("usage", "{}"),
+        ("serve", "--port", "{}"),
+        ("copy", "https://bots.example/memory", "b.db", "{}"),
+    ],
+    ids=" ".join,
+)
+def test_an_address_in_the_wrong_place_is_named_without_its_password(
+    run: Run, arguments: tuple[str, ...]
+) -> None:
+    code, out, said = run(*(part.format("postgresql://me:s3/cr@t@db/x") for part in arguments))
+    assert (code, out) == (2, "")
+    assert "postgresql://me:***@db/x" in said
+    assert "s3/cr" not in said

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from botwire.cli import Parser
 from botwire.commands import explain
 from botwire.errors import BotWireError
 from botwire.runners import open_store, public_url
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="botwire-server",
         description=WHAT,
         formatter_class=argparse.RawDescriptionHelpFormatter,

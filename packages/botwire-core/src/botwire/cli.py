@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-__all__ = ["main"]
+__all__ = ["Parser", "main"]
 
 HELP = """Persistent memory for agents, from the command line.
 
@@ -26,15 +26,19 @@ HELP = """Persistent memory for agents, from the command line.
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Says what was wrong with the arguments: what is near to it, and no password."""
+
     def error(self, message: str) -> NoReturn:
+        from botwire.runners import public_url
+
         wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if wrong:
             known = re.findall(r"[\w-]+", wrong[2])
             near = difflib.get_close_matches(wrong[1], known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
             message = f"there is no {wrong[1]!r}; {hint}"
-        super().error(message)
+        super().error(public_url(message))
 
 
 def _seconds(text: str) -> float:
@@ -46,11 +50,11 @@ def _seconds(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="botwire", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="store_true", help="print the version")
-    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", parser_class=_Parser)
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", parser_class=Parser)
     output = argparse.ArgumentParser(add_help=False)
     output.add_argument("--json", action="store_true", help="print JSON")
     place = argparse.ArgumentParser(add_help=False, parents=[output])

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 HOSTED = "https://botwire.dev"
-_password = re.compile(r"^([a-z]+://[^:@/?#]*:).*@", re.DOTALL)
+_password = re.compile(r"([a-z]+://[^:@/?#]*:).*@", re.DOTALL)
 _password_parameter = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 
@@ -98,7 +98,7 @@ def default_url() -> str:
 
 
 def public_url(url: str) -> str:
-    """The URL without passwords, for messages.
+    """The URL, or a text that holds some, without passwords, for messages.
 
     It is not taken apart as a URL: the one in a message is often wrong just because its password
     holds a `/`, `#` or `@`. What might belong to the password is left out.
