@@ -26,12 +26,12 @@ class Space:
     """One namespace as one transaction sees it."""
 
     __slots__ = (
+        "_day",
         "_ledger",
         "_ledger_old",
         "_part",
         "_rows",
         "_staged",
-        "_today",
         "_undoable",
         "limits",
         "mode",
@@ -51,7 +51,7 @@ class Space:
         self._ledger: Ledger | None = None
         self._ledger_old: Ledger | None = None
         self._part: ExitStack | None = None  # the changes under way that happen together
-        self._today: int | None = None  # the day's number
+        self._day: int | None = None  # its number today
         self._undoable = False  # whether a savepoint stands before them
 
     # -- reading -------------------------------------------------------------------------------
@@ -171,10 +171,13 @@ class Space:
 
         Each namespace's day begins at a moment of its own, so that quotas do not all end at once.
         """
-        ledger = self.ledger
-        today, gone = divmod(self._moment(), DAY)
-        day = max(int(today), ledger.day)
-        return day, ledger.writes if ledger.day == day else 0, DAY - gone
+        return *self._writes(self.ledger), DAY - self._moment() % DAY
+
+    def _writes(self, ledger: Ledger) -> tuple[int, int]:
+        """(day number, writes made in it)."""
+        if self._day is None:
+            self._day = int(self._moment() // DAY)
+        return (self._day, 0) if self._day > ledger.day else (ledger.day, ledger.writes)
 
     def _moment(self) -> float:
         """Seconds since day number 0 of this namespace began."""
@@ -357,13 +360,10 @@ class Space:
 
     def _book(self, versions: int, entries: int = 0, bytes_: int = 0) -> int:
         """Enter one write into the ledger; the version that it has."""
-        version, had, used, day, writes = self.ledger
-        if self._today is None:
-            self._today = int(self._moment() // DAY)
-        if self._today > day:
-            day, writes = self._today, 0
-        version += versions
-        self._ledger = Ledger(version, had + entries, used + bytes_, day, writes + 1)
+        old = self.ledger
+        day, writes = self._writes(old)
+        version = old.version + versions
+        self._ledger = Ledger(version, old.entries + entries, old.bytes + bytes_, day, writes + 1)
         return version
 
     def _stage(self, row: Row) -> Row:
